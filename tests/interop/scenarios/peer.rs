@@ -1,0 +1,102 @@
+//! Owns: a peer process as a test sees it, stock or ours; both speak [`interop::line`]. Does not own: scenarios.
+
+use std::process::Command;
+use std::time::Duration;
+
+use interop::line::{self, Channel};
+use serde_json::Value;
+
+use crate::process::Process;
+use crate::router::Router;
+
+/// How long a session on the router may take.
+const SESSION: Duration = Duration::from_secs(10);
+/// How long a connection between two peers on loopback may take, webrtc-rs unoptimised on a busy machine.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How long one message may take.
+const DELIVERY: Duration = Duration::from_secs(5);
+/// How often a message is sent on the channel that may lose it.
+const UNRELIABLE_ATTEMPTS: usize = 3;
+
+/// One end of a connection, with its session on a router.
+pub struct Peer {
+    pub session: String,
+    pub process: Process,
+    /// How often this library says `connected` for one connection.
+    says_connected: u64,
+}
+
+impl Peer {
+    /// `clasp-client` 4.5.0. It says `connected` once when its channel opens and once when the other side says so.
+    pub fn stock(name: &str, router: &Router) -> Self {
+        Self::start(name, Command::new(env!("CARGO_BIN_EXE_stock_peer")).arg(&router.url), 2)
+    }
+
+    fn start(name: &str, command: &mut Command, says_connected: u64) -> Self {
+        let process = Process::start(name, command);
+        let event = process.wait_for("session", SESSION, |event| event["event"] == "session");
+        let session = event["id"].as_str().expect("the session event has an id").to_owned();
+        Self { session, process, says_connected }
+    }
+
+    /// Waits until `other` has announced itself to this peer.
+    pub fn wait_until_seen(&self, other: &Self) -> Value {
+        self.process.wait_for("announcement", SESSION, |event| {
+            event["event"] == "peer" && event["id"] == other.session.as_str()
+        })
+    }
+
+    pub fn connect(&mut self, session: &str) {
+        self.process.write_line(&line::Command::Connect(session.to_owned()).to_string());
+    }
+
+    /// Waits until this end says everything it has to say about being connected to `other`.
+    pub fn wait_until_connected(&self, other: &Self) {
+        self.process.wait_for("connection", CONNECT, |event| {
+            event["event"] == "connected"
+                && event["peer"] == other.session.as_str()
+                && event["count"] == self.says_connected
+        });
+    }
+
+    /// Sends `bytes` to `other` and waits until exactly those have arrived on that channel.
+    pub fn send_and_check(&mut self, other: &Self, channel: Channel, bytes: &[u8]) {
+        let attempts = if channel == Channel::Reliable { 1 } else { UNRELIABLE_ATTEMPTS };
+        for attempt in 1..=attempts {
+            self.send(other, channel, bytes);
+            if let Some(data) = other.next_data(self, channel, attempt == attempts) {
+                let (length, hex) = (data["length"].as_u64(), data["hex"].as_str());
+                assert_eq!(length, Some(bytes.len() as u64), "length of a message on {channel}");
+                assert!(
+                    hex == Some(hex::encode(bytes).as_str()),
+                    "{length:?} bytes on {channel} arrived changed"
+                );
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, other: &Self, channel: Channel, bytes: &[u8]) {
+        let command = line::Command::Send { peer: other.session.clone(), channel, bytes: bytes.to_vec() };
+        self.process.write_line(&command.to_string());
+        let sent = self.process.wait_for("confirmation of the send", DELIVERY, |event| {
+            event["event"] == "error" || (event["event"] == "sent" && event["peer"] == other.session.as_str())
+        });
+        if sent["route"] != "p2p" {
+            self.process.fail(&format!("did not send on {channel}: {sent}"));
+        }
+    }
+
+    fn next_data(&self, from: &Self, channel: Channel, must_come: bool) -> Option<Value> {
+        let is_it = |event: &Value| {
+            event["event"] == "data"
+                && event["peer"] == from.session.as_str()
+                && event["channel"] == channel.to_string()
+        };
+        if must_come {
+            Some(self.process.wait_for("message", DELIVERY, is_it))
+        } else {
+            self.process.look_for(DELIVERY, is_it)
+        }
+    }
+}

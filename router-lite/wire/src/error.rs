@@ -26,10 +26,10 @@ pub enum DecodeErrorKind {
     Short {
         /// The field.
         what: &'static str,
-        /// Bytes it needs.
-        needed: u32,
-        /// Bytes there are.
-        left: u32,
+        /// Bytes it needs; 65535 also stands for more.
+        needed: u16,
+        /// Bytes there are; 65535 also stands for more.
+        left: u16,
     },
     /// A count that cannot be true: even the smallest items would not fit.
     #[error("list of {count} items, {left} bytes left")]

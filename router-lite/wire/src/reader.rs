@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     pub(crate) fn short(&self, what: &'static str, needed: usize) -> DecodeError {
-        let (needed, left) = (saturate(needed), saturate(self.rest.len()));
+        let [needed, left] = [needed, self.rest.len()].map(|len| u16::try_from(len).unwrap_or(u16::MAX));
         DecodeError::new(self.offset(), DecodeErrorKind::Short { what, needed, left })
     }
 
@@ -193,7 +193,8 @@ impl<'a> Reader<'a> {
     fn skip_items<T: Item<'a>>(&mut self, count: u16, form: Form) -> Result<(), DecodeError> {
         let least = usize::from(count) * T::MIN_BYTES;
         if least > self.rest.len() {
-            let (count, left) = (u32::from(count), saturate(self.rest.len()));
+            let count = u32::from(count);
+            let left = u32::try_from(self.rest.len()).unwrap_or(u32::MAX);
             return Err(DecodeError::new(self.offset(), DecodeErrorKind::Count { count, left }));
         }
         if T::FIXED {
@@ -204,8 +205,4 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-}
-
-const fn saturate(len: usize) -> u32 {
-    if len > u32::MAX as usize { u32::MAX } else { len as u32 }
 }

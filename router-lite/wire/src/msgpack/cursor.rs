@@ -52,8 +52,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn short(&self, needed: usize) -> DecodeError {
-        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
-        let left = u32::try_from(self.rest.len()).unwrap_or(u32::MAX);
+        let [needed, left] = [needed, self.rest.len()].map(|len| u16::try_from(len).unwrap_or(u16::MAX));
         self.error(DecodeErrorKind::Short { what: "MessagePack item", needed, left })
     }
 

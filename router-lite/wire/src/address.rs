@@ -100,14 +100,15 @@ impl Pattern {
         rest.starts_with('/') && match_segments(wildcards, rest)
     }
 
-    /// Whether some address below `prefix` + `/` matches. `prefix` has no wildcard and no trailing slash.
+    /// Whether some address below `prefix` matches. `prefix` has no wildcard; a trailing slash makes no difference.
     ///
     /// For closing a reserved part of the address space, such as `/clasp/p2p/signal`.
     #[must_use]
     pub fn could_match_prefix(&self, prefix: &str) -> bool {
         // Bit n: the first n segments of the pattern can match the segments of the prefix seen so far.
         let mut reached = self.past_globstars(1);
-        for name in segments(prefix) {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        for name in segments(prefix).skip(usize::from(prefix.is_empty())) {
             let mut next = 0_u64;
             for (n, segment) in segments(&self.text).enumerate() {
                 let here = reached >> n & 1;

@@ -1,5 +1,7 @@
 //! Frames made by real implementations (and by hand, to annoy them): `tests/vectors.json`, whose `about` explains it.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod json;
 
 use clasp_wire::{DecodeErrorKind, Header, Message, QoS};

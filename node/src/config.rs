@@ -1,0 +1,120 @@
+//! The node's configuration: raw values in, checked values out.
+
+use std::time::Duration;
+
+use crate::limits::{MAX_OFFERS_IN_PROGRESS, MAX_PEERS, SCTP_SEND_BUFFER_BYTES};
+
+/// A value out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}, expected {expected}")]
+pub struct ConfigError {
+    /// The field's name.
+    pub field: &'static str,
+    /// What it was.
+    pub value: String,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+/// How a node behaves. Defaults are listed on each field.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The name announced to peers, 1 to 63 bytes. Default `clasp-node`.
+    pub name: String,
+    /// Access token for the routers. Default none.
+    pub token: String,
+    /// How long a link may take to open, 100 ms to 120 s. Default 10 s.
+    pub connect_timeout: Duration,
+    /// How often a session signals to itself so that a stock router (which forgets silent sessions after 300 s) keeps it,
+    /// 100 ms to 10 min. Default 60 s.
+    pub keep_alive: Duration,
+    /// Links at once, 1 to [`MAX_PEERS`]. Default [`MAX_PEERS`].
+    pub max_peers: usize,
+    /// Links connecting at once, 1 to [`MAX_OFFERS_IN_PROGRESS`]. Default [`MAX_OFFERS_IN_PROGRESS`].
+    pub max_offers_in_progress: usize,
+    /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: "clasp-node".to_owned(),
+            token: String::new(),
+            connect_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            max_peers: MAX_PEERS,
+            max_offers_in_progress: MAX_OFFERS_IN_PROGRESS,
+            send_buffer_bytes: SCTP_SEND_BUFFER_BYTES,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let within = |ok: bool, field, value: String, expected| {
+            if ok { Ok(()) } else { Err(ConfigError { field, value, expected }) }
+        };
+        within((1..=63).contains(&self.name.len()), "name", format!("{:?}", self.name), "1 to 63 bytes")?;
+        within(
+            (Duration::from_millis(100)..=Duration::from_secs(120)).contains(&self.connect_timeout),
+            "connect_timeout",
+            format!("{:?}", self.connect_timeout),
+            "100 ms to 120 s",
+        )?;
+        within(
+            (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&self.keep_alive),
+            "keep_alive",
+            format!("{:?}", self.keep_alive),
+            "100 ms to 600 s",
+        )?;
+        within(
+            (1..=MAX_PEERS).contains(&self.max_peers),
+            "max_peers",
+            self.max_peers.to_string(),
+            "1 to 16",
+        )?;
+        within(
+            (1..=MAX_OFFERS_IN_PROGRESS).contains(&self.max_offers_in_progress),
+            "max_offers_in_progress",
+            self.max_offers_in_progress.to_string(),
+            "1 to 8",
+        )?;
+        within(
+            (64 * 1024..=1024 * 1024).contains(&self.send_buffer_bytes),
+            "send_buffer_bytes",
+            self.send_buffer_bytes.to_string(),
+            "65536 to 1048576",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_every_field_is_checked() {
+        let valid = NodeConfig::default();
+        assert_eq!(valid.check(), Ok(()));
+        let broken: [(&str, fn(&mut NodeConfig)); 6] = [
+            ("name", |c| c.name.clear()),
+            ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
+            ("keep_alive", |c| c.keep_alive = Duration::from_secs(601)),
+            ("max_peers", |c| c.max_peers = 17),
+            ("max_offers_in_progress", |c| c.max_offers_in_progress = 0),
+            ("send_buffer_bytes", |c| c.send_buffer_bytes = 1),
+        ];
+        for (field, breaks) in broken {
+            let mut config = valid.clone();
+            breaks(&mut config);
+            assert_eq!(config.check().map_err(|e| e.field), Err(field));
+        }
+        assert_eq!(MAX_PEERS, 16, "the text of max_peers' range");
+        assert_eq!(MAX_OFFERS_IN_PROGRESS, 8, "the text of max_offers_in_progress' range");
+    }
+}

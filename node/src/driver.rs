@@ -1,0 +1,341 @@
+//! Runs a [`Node`] on real sockets with smol: one thread, one task for the node and one for each router connection.
+//!
+//! Owns: sockets, timers, the queues to and from the application. Does not own: any decision. It reports facts to the
+//! node and carries out its orders.
+
+mod builder;
+mod clock;
+mod events;
+mod handle;
+mod interfaces;
+mod routers;
+mod udp;
+mod websocket;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use smol::Timer;
+use smol::channel::{Receiver, Sender};
+use smol::stream::Stream;
+
+pub use builder::{NodeBuilder, Running, StartError};
+pub use events::Events;
+pub use handle::{CallError, NodeHandle, Stopped};
+pub use interfaces::Loopback;
+pub use routers::RouterAddress;
+pub use websocket::{DEFAULT_PORT, RouterUrl, UrlError};
+
+use crate::event::{Event, Step};
+use crate::limits::COMMAND_QUEUE;
+use crate::node::{Input, Node, Output};
+use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
+use clock::now;
+use events::{EventQueue, TooSlow};
+use handle::{Command, Outbound};
+use routers::{News, Routers, What};
+use udp::{Sent, Sockets};
+use websocket::Outgoing;
+
+/// Turns in a row before other tasks of this thread get theirs.
+const TURNS_PER_YIELD: u32 = 32;
+
+/// How long goodbyes may take when the node is shut down.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(700);
+
+/// The task that runs a node.
+pub(crate) struct Driver {
+    node: Node,
+    sockets: Sockets,
+    routers: Routers,
+    news: Pin<Box<Receiver<News>>>,
+    commands: Pin<Box<Receiver<Command>>>,
+    events: EventQueue,
+    /// Reliable messages whose queue was full; each has a caller waiting, so there are no more than callers, and never more
+    /// than [`COMMAND_QUEUE`].
+    parked: VecDeque<Outbound>,
+    /// The one datagram the kernel had no room for.
+    blocked: Option<(SocketAddr, SocketAddr, Vec<u8>)>,
+    timer: Timer,
+    timer_at: Option<Instant>,
+}
+
+/// What ended a wait.
+enum Turn {
+    Ready,
+    Due,
+    News(News),
+    Command(Command),
+    /// Every handle is gone.
+    Abandoned,
+}
+
+impl Driver {
+    /// Runs until shut down, or until every handle is gone.
+    pub(crate) async fn run(mut self) {
+        let addresses = self.sockets.addresses();
+        info!("data travels on {addresses:?}");
+        self.node.handle_input(now(), Input::Addresses(&addresses));
+        let mut turns = 0_u32;
+        let stopping = loop {
+            self.drain();
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_PER_YIELD) {
+                smol::future::yield_now().await;
+            }
+            if self.receive() {
+                continue;
+            }
+            match poll_fn(|context| self.poll_turn(context)).await {
+                Turn::Ready => {}
+                Turn::Due => {
+                    self.timer_at = None;
+                    self.node.handle_input(now(), Input::Timeout);
+                }
+                Turn::News(news) => self.on_news(news),
+                Turn::Command(Command::Shutdown { reply }) => break Some(reply),
+                Turn::Command(command) => self.on_command(command),
+                Turn::Abandoned => break None,
+            }
+        };
+        self.stop().await;
+        if let Some(reply) = stopping
+            && reply.try_send(()).is_err()
+        {
+            debug!("whoever stopped the node did not wait for it");
+        }
+    }
+
+    /// Says goodbye on every link, then to the routers.
+    async fn stop(&mut self) {
+        let deadline = now() + SHUTDOWN_LIMIT;
+        let links: Vec<_> = self.node.links().map(|link| link.link).collect();
+        for link in links {
+            self.node.disconnect(now(), link, "shutting down");
+        }
+        self.drain();
+        while self.node.links().next().is_some() && now() < deadline {
+            if !self.receive() {
+                match poll_fn(|context| self.poll_turn(context)).await {
+                    Turn::Due => {
+                        self.timer_at = None;
+                        self.node.handle_input(now(), Input::Timeout);
+                    }
+                    Turn::News(news) => self.on_news(news),
+                    Turn::Ready | Turn::Command(_) => {}
+                    Turn::Abandoned => break,
+                }
+            }
+            self.drain();
+        }
+        self.routers.close().await;
+    }
+
+    /// Feeds the node one batch of datagrams. Says whether there were any.
+    fn receive(&mut self) -> bool {
+        if self.blocked.is_some() {
+            return false; // what cannot be sent must not grow
+        }
+        let (node, at) = (&mut self.node, now());
+        let count = self.sockets.receive(MAX_DATAGRAMS_PER_DRAIN, |source, destination, bytes| {
+            node.handle_input(at, Input::Datagram { source, destination, bytes });
+        });
+        count > 0
+    }
+
+    /// Carries out what the node wants, until it wants nothing.
+    fn drain(&mut self) {
+        loop {
+            if let Some((source, destination, bytes)) = self.blocked.take()
+                && self.sockets.send(source, destination, &bytes) == Sent::Blocked
+            {
+                self.blocked = Some((source, destination, bytes));
+                return;
+            }
+            match self.node.poll_output() {
+                Output::Transmit { source, destination, bytes } => {
+                    if self.sockets.send(source, destination, &bytes) == Sent::Blocked {
+                        self.blocked = Some((source, destination, bytes));
+                        return;
+                    }
+                }
+                Output::Dial(router) => self.routers.dial(router),
+                Output::RouterSend(router, frame) => {
+                    if !self.routers.send(router, Outgoing::Frame(frame)) {
+                        self.routers.hang_up(router);
+                        let why = "the router does not take what it is sent";
+                        self.node.handle_input(now(), Input::RouterClosed(router, why));
+                    }
+                }
+                Output::RouterPing(router) => {
+                    if !self.routers.send(router, Outgoing::Ping) {
+                        debug!(router:% = router; "no room for a ping");
+                    }
+                }
+                Output::RouterHangup(router) => self.routers.hang_up(router),
+                Output::Event(event) => self.on_event(event),
+                Output::Idle { wake } => {
+                    if self.timer_at != wake.map(|wake| wake.at) {
+                        self.timer_at = wake.map(|wake| wake.at);
+                        match wake {
+                            Some(wake) => self.timer.set_at(wake.at),
+                            None => self.timer = Timer::never(),
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        if let Some((source, ..)) = &self.blocked {
+            if self.sockets.poll_writable(*source, context).is_ready() {
+                return Poll::Ready(Turn::Ready);
+            }
+        } else if self.sockets.poll_readable(context).is_ready() {
+            return Poll::Ready(Turn::Ready);
+        }
+        if self.timer_at.is_some() && Pin::new(&mut self.timer).poll(context).is_ready() {
+            return Poll::Ready(Turn::Due);
+        }
+        if let Poll::Ready(Some(news)) = self.news.as_mut().poll_next(context) {
+            return Poll::Ready(Turn::News(news));
+        }
+        if self.parked.len() < COMMAND_QUEUE
+            && let Poll::Ready(command) = self.commands.as_mut().poll_next(context)
+        {
+            return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
+        }
+        Poll::Pending
+    }
+
+    fn on_news(&mut self, news: News) {
+        if !self.routers.is_current(&news) {
+            return;
+        }
+        let router = news.router;
+        let input = match &news.what {
+            What::Opened => Input::RouterOpened(router),
+            What::Frame(frame) => Input::RouterFrame(router, frame),
+            What::Heard => Input::RouterHeard(router),
+            What::Closed(why) => Input::RouterClosed(router, why),
+        };
+        self.node.handle_input(now(), input);
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Connect { router, session, reply } => {
+                answer(&reply, self.node.connect(now(), router, &session));
+            }
+            Command::Send(outbound) => self.send(outbound),
+            Command::Ping { link, channel, reply } => {
+                answer(&reply, self.node.ping(now(), link, channel));
+            }
+            Command::Disconnect { link, reason } => self.node.disconnect(now(), link, &reason),
+            Command::Peers { reply } => answer(&reply, self.node.peers().cloned().collect()),
+            Command::Links { reply } => answer(&reply, self.node.links().collect()),
+            Command::Counters { reply } => answer(&reply, self.node.counters()),
+            Command::Shutdown { .. } => {} // `run` takes it
+        }
+    }
+
+    /// Hands a message to the node, or parks it until the node has room.
+    fn send(&mut self, outbound: Outbound) {
+        let Outbound { link, channel, message, reply } = outbound;
+        if reply.is_closed() {
+            return; // the caller has stopped waiting
+        }
+        match self.node.send(now(), link, channel, message) {
+            Err(SendError::Full(message)) => {
+                self.parked.push_back(Outbound { link, channel, message, reply });
+            }
+            result => answer(&reply, result),
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        log(&event);
+        let link = match &event {
+            Event::Writable { link } | Event::Failed { link, .. } | Event::Disconnected { link, .. } => {
+                Some(*link)
+            }
+            _ => None,
+        };
+        if !matches!(event, Event::Writable { .. })
+            && let Err(TooSlow(link)) = self.events.push(event)
+        {
+            self.node.disconnect_too_slow(now(), link);
+        }
+        if let Some(link) = link {
+            // Everything parked for this link may be tried again, in its order; what still finds no room parks again.
+            for _ in 0..self.parked.len() {
+                match self.parked.pop_front() {
+                    Some(outbound) if outbound.link == link => self.send(outbound),
+                    Some(other) => self.parked.push_back(other),
+                    None => break,
+                }
+            }
+        }
+    }
+}
+
+/// Answers a caller, who may have stopped waiting.
+fn answer<T>(reply: &Sender<T>, result: T) {
+    if reply.try_send(result).is_err() {
+        debug!("the caller did not wait for its answer");
+    }
+}
+
+/// The log of a node's life. Addresses of candidates appear at debug level only.
+fn log(event: &Event) {
+    match event {
+        Event::RouterReady { router, session, name } => {
+            info!("{router}: session {session} on {name:?}");
+        }
+        Event::RouterLost { router, why, retry_in } => warn!("{router}: {why}; next try in {retry_in:.1?}"),
+        Event::PeerSeen(peer) => {
+            info!(
+                "peer {} {} announced on {}",
+                peer.session,
+                peer.name.as_deref().unwrap_or("-"),
+                peer.router
+            );
+        }
+        Event::Connecting { link, peer, role } => info!("{link}: connecting to {peer} as {role}"),
+        Event::Step { link, peer, role, step } => match step {
+            Step::CandidateSent(line) => {
+                info!("{link}: ICE candidate generated for {role} ({})", candidate_type(line));
+                debug!("{link}: {line}");
+            }
+            Step::CandidateReceived(line) => {
+                info!("{link}: Received ICE candidate from {peer} ({})", candidate_type(line));
+                debug!("{link}: {line}");
+            }
+            Step::CandidateSkipped(why) => info!("{link}: skipped ICE candidate from {peer}: {why}"),
+            step => debug!("{link}: {step:?}"),
+        },
+        Event::Connected { link, peer, role, path, after } => {
+            info!(
+                "{link}: P2P connection established with {peer} as {role} in {after:.1?}, {} to {}",
+                path.local, path.remote
+            );
+        }
+        Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
+        Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
+        Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),
+        _ => {}
+    }
+}
+
+/// `host`, `srflx`, …: the word after `typ` (RFC 8839 §5.1).
+fn candidate_type(line: &str) -> &str {
+    let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "typ");
+    words.nth(1).unwrap_or("?")
+}

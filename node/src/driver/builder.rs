@@ -1,0 +1,212 @@
+//! How a node is put together and started.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use router_lite::{Config as RouterConfig, Server, ServerError};
+use smol::channel::bounded;
+use smol::{LocalExecutor, Task, Timer};
+
+use super::events::{self, Events};
+use super::handle::NodeHandle;
+use super::interfaces::{self, Loopback};
+use super::routers::{RouterAddress, Routers};
+use super::udp::Sockets;
+use super::websocket::RouterUrl;
+use super::{Driver, clock};
+use crate::config::{ConfigError, NodeConfig};
+use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
+use crate::node::{Node, NodeError};
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A configuration value is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The node could not be made.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The embedded router could not start.
+    #[error(transparent)]
+    Router(#[from] ServerError),
+    /// No socket for data channels, or no randomness.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// How it failed.
+        error: std::io::Error,
+    },
+}
+
+/// Puts a node together. Without any router it can do nothing.
+#[derive(Debug, Default)]
+pub struct NodeBuilder {
+    config: NodeConfig,
+    routers: Vec<RouterUrl>,
+    embedded: Option<RouterConfig>,
+    loopback: Loopback,
+}
+
+/// A node at work.
+#[derive(Debug)]
+pub struct Running {
+    /// To give it orders.
+    pub handle: NodeHandle,
+    /// What it tells.
+    pub events: Events,
+    /// Where the embedded router listens, if there is one.
+    pub router_addr: Option<SocketAddr>,
+    /// The routers, by [`RouterId`](crate::RouterId): the embedded one first.
+    pub routers: Vec<RouterAddress>,
+    /// Finishes when the node has stopped. Dropping it stops the node at once, without goodbyes.
+    pub task: Task<()>,
+}
+
+impl NodeBuilder {
+    /// A node with the default configuration.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces the configuration. It is checked when the node starts.
+    #[must_use]
+    pub fn config(mut self, config: NodeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The name announced to peers.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// How long a link may take to open.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// Uses this router. May be given several times.
+    #[must_use]
+    pub fn router(mut self, url: RouterUrl) -> Self {
+        self.routers.push(url);
+        self
+    }
+
+    /// Runs a router inside the node, and uses it.
+    #[must_use]
+    pub fn embedded_router(mut self, config: RouterConfig) -> Self {
+        self.embedded = Some(config);
+        self
+    }
+
+    /// Whether links may run over the loopback interface.
+    #[must_use]
+    pub fn loopback(mut self, loopback: Loopback) -> Self {
+        self.loopback = loopback;
+        self
+    }
+
+    /// Starts the node on `executor`.
+    ///
+    /// # Errors
+    /// When a value is out of its range, or a socket cannot be opened; the message names which.
+    pub async fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Result<Running, StartError> {
+        let io = |what| move |error| StartError::Io { what, error };
+        let seed = || clock::seed().map_err(io("no randomness from the operating system"));
+        self.config.check()?;
+        let count = self.routers.len() + usize::from(self.embedded.is_some());
+        if !(1..=MAX_ROUTERS).contains(&count) {
+            let (value, expected) = (count.to_string(), "1 to 4");
+            return Err(ConfigError { field: "routers", value, expected }.into());
+        }
+        let router_is_local = self.routers.iter().any(RouterUrl::is_local);
+        let addresses = interfaces::usable(self.loopback, router_is_local)
+            .map_err(io("cannot list the network interfaces"))?;
+        let sockets = Sockets::bind(&addresses).map_err(io("cannot open a socket for data channels"))?;
+
+        let mut routers = Vec::with_capacity(count);
+        let mut router_addr = None;
+        if let Some(config) = self.embedded {
+            let server = Server::bind(config, seed()?, Rc::clone(executor)).await?;
+            router_addr = Some(server.local_addr());
+            routers.push(RouterAddress::Embedded(server));
+        }
+        routers.extend(self.routers.into_iter().map(RouterAddress::Url));
+
+        let node = Node::new(seed()?, clock::now(), self.config, routers.len())?;
+        let (commands, command_queue) = bounded(COMMAND_QUEUE);
+        let (event_queue, events) = events::queue();
+        let (connections, news) = Routers::new(Rc::clone(executor), routers.clone());
+        let driver = Driver {
+            node,
+            sockets,
+            routers: connections,
+            news: Box::pin(news),
+            commands: Box::pin(command_queue),
+            events: event_queue,
+            parked: std::collections::VecDeque::new(),
+            blocked: None,
+            timer: Timer::never(),
+            timer_at: None,
+        };
+        let embedded = routers.iter().find_map(|router| match router {
+            RouterAddress::Embedded(server) => Some(server.clone()),
+            RouterAddress::Url(_) => None,
+        });
+        let task = executor.spawn(run(driver, embedded, Rc::clone(executor)));
+        Ok(Running { handle: NodeHandle::new(commands), events, router_addr, routers, task })
+    }
+
+    /// Starts the node on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and when no thread can be made.
+    pub fn start_thread(self) -> Result<(NodeHandle, Events, Option<SocketAddr>), StartError> {
+        let (sender, receiver) = bounded(1);
+        let body = move || {
+            let executor = Rc::new(LocalExecutor::new());
+            smol::block_on(executor.run(async {
+                match self.start(&executor).await {
+                    Ok(Running { handle, events, router_addr, task, .. }) => {
+                        let started = Ok((handle, events, router_addr));
+                        if sender.send(started).await.is_ok() {
+                            task.await;
+                        }
+                    }
+                    Err(error) => {
+                        if sender.send(Err(error)).await.is_err() {
+                            log::debug!("nobody waited for the node to start");
+                        }
+                    }
+                }
+            }));
+        };
+        let spawned = std::thread::Builder::new().name("clasp-node".to_owned()).spawn(body);
+        spawned.map_err(|error| StartError::Io { what: "cannot start a thread", error })?;
+        receiver.recv_blocking().unwrap_or_else(|_| {
+            let error = std::io::Error::other("the node's thread ended");
+            Err(StartError::Io { what: "cannot start the node", error })
+        })
+    }
+}
+
+/// Runs the node, and the router in it for as long.
+async fn run(driver: Driver, embedded: Option<Server>, executor: Rc<LocalExecutor<'static>>) {
+    let serving = embedded.clone().map(|server| executor.spawn(async move { server.run().await }));
+    driver.run().await;
+    if let Some(server) = embedded {
+        server.shutdown().await;
+    }
+    if let Some(serving) = serving {
+        serving.cancel().await;
+    }
+}

@@ -1,0 +1,19 @@
+//! The only place of this crate that reads the clock and the system's randomness.
+
+use std::time::Instant;
+
+/// Now.
+#[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// A seed for a core.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub(crate) fn seed() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(seed)
+}

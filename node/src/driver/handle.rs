@@ -1,0 +1,140 @@
+//! The application's side of a running node.
+
+use bytes::Bytes;
+use smol::channel::{Receiver, Sender, bounded};
+
+use crate::event::{Channel, LinkId, PeerInfo, RouterId};
+use crate::node::{ConnectError, Counters, LinkInfo};
+use crate::peer::SendError;
+
+/// A question or order, with the place for its answer.
+#[derive(Debug)]
+pub(super) enum Command {
+    Connect { router: RouterId, session: String, reply: Sender<Result<LinkId, ConnectError>> },
+    Send(Outbound),
+    Ping { link: LinkId, channel: Channel, reply: Sender<Result<u64, SendError>> },
+    Disconnect { link: LinkId, reason: String },
+    Peers { reply: Sender<Vec<PeerInfo>> },
+    Links { reply: Sender<Vec<LinkInfo>> },
+    Counters { reply: Sender<Counters> },
+    Shutdown { reply: Sender<()> },
+}
+
+/// A message on its way into the node.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) link: LinkId,
+    pub(super) channel: Channel,
+    pub(super) message: Bytes,
+    pub(super) reply: Sender<Result<(), SendError>>,
+}
+
+/// The node has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node has stopped")]
+pub struct Stopped;
+
+/// Why a call on a [`NodeHandle`] failed: the node stopped, or the call itself was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError<E> {
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The call was refused.
+    #[error("{0}")]
+    Refused(E),
+}
+
+/// Speaks to a running node, from any thread. Clones speak to the same node.
+///
+/// Every call waits while the node is busy; nothing queues up without bound.
+#[derive(Debug, Clone)]
+pub struct NodeHandle {
+    commands: Sender<Command>,
+}
+
+impl NodeHandle {
+    pub(super) fn new(commands: Sender<Command>) -> Self {
+        Self { commands }
+    }
+
+    /// Starts a link to `session` on `router`; the [`Event`](crate::Event)s tell how it goes.
+    ///
+    /// # Errors
+    /// When it cannot even be begun, or the node has stopped.
+    pub async fn connect(&self, router: RouterId, session: &str) -> Result<LinkId, CallError<ConnectError>> {
+        let session = session.to_owned();
+        self.call(|reply| Command::Connect { router, session, reply }).await?.map_err(CallError::Refused)
+    }
+
+    /// Sends a message. On the reliable channel this waits until the node has room for it: a peer that is slow to receive
+    /// slows the caller down. On the stream channel it does not wait; the oldest message is dropped instead.
+    ///
+    /// # Errors
+    /// When the link is not open, or the message is empty or larger than the peer accepts.
+    pub async fn send(
+        &self,
+        link: LinkId,
+        channel: Channel,
+        message: Bytes,
+    ) -> Result<(), CallError<SendError>> {
+        self.call(|reply| Command::Send(Outbound { link, channel, message, reply }))
+            .await?
+            .map_err(CallError::Refused)
+    }
+
+    /// Sends a ping; [`Event::Pong`](crate::Event::Pong) carries the returned token.
+    ///
+    /// # Errors
+    /// When the link is not open, or the peer is not a clasp-edge node.
+    pub async fn ping(&self, link: LinkId, channel: Channel) -> Result<u64, CallError<SendError>> {
+        self.call(|reply| Command::Ping { link, channel, reply }).await?.map_err(CallError::Refused)
+    }
+
+    /// Ends a link; the peer is told `reason`.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn disconnect(&self, link: LinkId, reason: &str) -> Result<(), Stopped> {
+        let command = Command::Disconnect { link, reason: reason.to_owned() };
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Peers that announced themselves on any router.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Stopped> {
+        self.call(|reply| Command::Peers { reply }).await
+    }
+
+    /// Every link as it is now.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn links(&self) -> Result<Vec<LinkInfo>, Stopped> {
+        self.call(|reply| Command::Links { reply }).await
+    }
+
+    /// What was refused, dropped or ignored so far.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn counters(&self) -> Result<Counters, Stopped> {
+        self.call(|reply| Command::Counters { reply }).await
+    }
+
+    /// Says goodbye to every peer and router, and stops the node. Done when it has stopped, at the latest after a second.
+    pub async fn shutdown(&self) {
+        // An error means that it has stopped already.
+        if self.call(|reply| Command::Shutdown { reply }).await.is_err() {
+            log::debug!("the node had stopped before it was told to");
+        }
+    }
+
+    async fn call<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, Stopped> {
+        let (reply, answer): (Sender<T>, Receiver<T>) = bounded(1);
+        self.commands.send(command(reply)).await.map_err(|_| Stopped)?;
+        answer.recv().await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,322 @@
+//! What a node tells its application. Every fact is told once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+/// A router this node speaks to, by its place in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct RouterId(pub(crate) u8);
+
+impl RouterId {
+    /// The first router of the configuration; the embedded one, where there is one.
+    pub const FIRST: Self = Self(0);
+
+    /// The router at this place of the configuration.
+    #[must_use]
+    pub const fn new(place: u8) -> Self {
+        Self(place)
+    }
+}
+
+impl fmt::Display for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "router-{}", self.0)
+    }
+}
+
+/// One attempt to reach a peer and, if it succeeds, the link. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LinkId(pub(crate) u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link-{}", self.0)
+    }
+}
+
+/// Which of the two data channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// `clasp-reliable`: ordered, nothing lost.
+    Reliable,
+    /// `clasp`: unordered, no retransmission.
+    Stream,
+}
+
+impl Channel {
+    /// The label on the wire (reference §9.6).
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reliable => "clasp-reliable",
+            Self::Stream => "clasp",
+        }
+    }
+}
+
+/// Who made the offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// This node.
+    Offerer,
+    /// The peer.
+    Answerer,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offerer => "offerer",
+            Self::Answerer => "answerer",
+        })
+    }
+}
+
+/// Where a link is in its life. It only ever moves down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// The offer is out, no answer yet (offerer only).
+    Offering,
+    /// Descriptions are exchanged; ICE, DTLS and SCTP do their handshakes.
+    Checking,
+    /// The channels are open.
+    Open,
+    /// Over.
+    Closed,
+}
+
+/// A peer that announced itself on a router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerInfo {
+    /// Its session id on that router: what one connects to.
+    pub session: String,
+    /// The name it announced; stock peers announce none.
+    pub name: Option<String>,
+    /// Whether it is a clasp-edge node.
+    pub edge: bool,
+    /// The router it announced itself on.
+    pub router: RouterId,
+}
+
+/// The addresses a link runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Path {
+    /// Ours.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
+/// A step of a link's establishment, in the order they happen on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// Our offer was handed to the router.
+    OfferSent,
+    /// The peer's offer arrived.
+    OfferReceived,
+    /// Our answer was handed to the router.
+    AnswerSent,
+    /// The peer's answer arrived.
+    AnswerReceived,
+    /// A local candidate was gathered and handed to the router.
+    CandidateSent(String),
+    /// A remote candidate arrived and is being checked.
+    CandidateReceived(String),
+    /// A remote candidate arrived and is not used, for this reason.
+    CandidateSkipped(String),
+    /// ICE found a working pair.
+    IceConnected,
+    /// DTLS is up and the certificate matches the SDP's fingerprint.
+    DtlsConnected,
+    /// This data channel is open.
+    ChannelOpen(Channel),
+}
+
+/// Why a link never opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// The router knows no such session.
+    #[error("the router knows no session {0}")]
+    NoSuchSession(String),
+    /// Nobody answered the offer in time.
+    #[error("no answer to the offer within {0:?}")]
+    NoAnswer(Duration),
+    /// The answer could not be used.
+    #[error("unusable answer: {0}")]
+    BadAnswer(String),
+    /// The peer said no, or gave up.
+    #[error("the peer declined: {0}")]
+    Declined(String),
+    /// No pair of addresses worked.
+    #[error("ICE found no working path within {timeout:?}; {remote_candidates} remote candidates were tried")]
+    Ice {
+        /// How long it was tried.
+        timeout: Duration,
+        /// How many candidates the peer sent.
+        remote_candidates: usize,
+    },
+    /// ICE worked, the encryption handshake did not.
+    #[error("DTLS failed: {0}")]
+    Dtls(String),
+    /// The connection is up, but the data channels did not open.
+    #[error("the data channels did not open within {0:?}")]
+    Channel(Duration),
+    /// The peer broke a rule or a limit.
+    #[error("the peer broke a limit: {0}")]
+    Violation(String),
+    /// The application gave up first.
+    #[error("called off")]
+    CalledOff,
+}
+
+/// Why an open link ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The application asked for it.
+    #[error("closed here")]
+    Local,
+    /// The peer said goodbye, with its reason if it gave one.
+    #[error("closed by the peer{}", .0.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
+    Remote(Option<String>),
+    /// The path died: nothing came back for too long.
+    #[error("connection lost")]
+    Lost,
+    /// The transport failed.
+    #[error("transport error: {0}")]
+    Transport(String),
+    /// The peer broke a rule or a limit.
+    #[error("the peer broke a limit: {0}")]
+    Violation(String),
+    /// The application did not take reliable data in time, and the bound was reached.
+    #[error("the application did not take its data")]
+    ApplicationTooSlow,
+}
+
+/// What a node tells its application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A router accepted our session.
+    RouterReady {
+        /// Which.
+        router: RouterId,
+        /// Our session id there.
+        session: String,
+        /// The router's name.
+        name: String,
+    },
+    /// A router went away, or could not be reached; it is dialled again by itself.
+    RouterLost {
+        /// Which.
+        router: RouterId,
+        /// Why.
+        why: String,
+        /// When the next attempt starts.
+        retry_in: Duration,
+    },
+    /// A peer announced itself, or changed what it announces.
+    PeerSeen(PeerInfo),
+    /// A link is being established.
+    Connecting {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// Who offered.
+        role: Role,
+    },
+    /// A link entered another state.
+    State {
+        /// The link.
+        link: LinkId,
+        /// The state it is in now.
+        state: LinkState,
+    },
+    /// A step of the establishment.
+    Step {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// Who offered.
+        role: Role,
+        /// The step.
+        step: Step,
+    },
+    /// Both data channels are open.
+    Connected {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// Who offered.
+        role: Role,
+        /// The addresses in use.
+        path: Path,
+        /// Time since the link's first signal.
+        after: Duration,
+    },
+    /// A message arrived.
+    Data {
+        /// The link.
+        link: LinkId,
+        /// The channel it came on.
+        channel: Channel,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A queue that refused a message has room again.
+    Writable {
+        /// The link.
+        link: LinkId,
+    },
+    /// The answer to a ping.
+    Pong {
+        /// The link.
+        link: LinkId,
+        /// The channel it travelled on, both ways.
+        channel: Channel,
+        /// What `ping` returned.
+        token: u64,
+        /// The round trip.
+        rtt: Duration,
+    },
+    /// The link never opened. Nothing more comes for it.
+    Failed {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// Why.
+        why: FailReason,
+    },
+    /// The link was open and ended. Nothing more comes for it.
+    Disconnected {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// Why.
+        why: DisconnectReason,
+    },
+    /// A peer's offer was turned down before a link came to be.
+    Refused {
+        /// The peer's session id.
+        peer: String,
+        /// Why.
+        why: String,
+    },
+}

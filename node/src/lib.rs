@@ -1,0 +1,42 @@
+//! A CLASP edge node.
+//!
+//! Finds peers through a CLASP router, exchanges offers, answers and **every** ICE candidate with them as P2P signals, and then
+//! talks to them directly over two encrypted WebRTC data channels. The router only ever relays signals.
+//!
+//! # Layers
+//! [`Node`] composes [`session::Session`] (one router) and [`peer::Peer`] (one link). All three are sans-IO: they take
+//! `now` and input, and return output; they own no socket, read no clock and draw no randomness of their own. The feature
+//! `driver` (default) adds the smol driver that runs a node on real sockets, and the `clasp-node` program.
+
+pub mod config;
+#[cfg(feature = "driver")]
+pub mod driver;
+pub mod event;
+pub mod limits;
+pub mod node;
+pub mod peer;
+pub mod pipe;
+pub mod queue;
+pub mod session;
+mod wake;
+
+pub use config::{ConfigError, NodeConfig};
+#[cfg(feature = "driver")]
+pub use driver::{Events, NodeBuilder, NodeHandle, RouterUrl, Running};
+pub use event::{
+    Channel, DisconnectReason, Event, FailReason, LinkId, LinkState, Path, PeerInfo, Role, RouterId, Step,
+};
+pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output};
+pub use peer::SendError;
+pub use wake::Wake;
+
+#[cfg(test)]
+mod clock_for_tests {
+    use std::time::Instant;
+
+    /// Where a test's time starts; all other times in it are computed.
+    #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the clock")]
+    pub(crate) fn start() -> Instant {
+        Instant::now()
+    }
+}

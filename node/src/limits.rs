@@ -1,0 +1,88 @@
+//! Every bound of the node, with its reason. The README's table is checked against this file by a test.
+
+use std::time::Duration;
+
+/// Routers a node speaks to at once: its own, one configured, and room for discovered ones.
+pub const MAX_ROUTERS: usize = 4;
+
+/// Data-channel links at once. Each costs up to [`SCTP_SEND_BUFFER_BYTES`] plus what it receives.
+pub const MAX_PEERS: usize = 16;
+
+/// Links that may be connecting at once: the part of a connection a stranger gets for one signal.
+pub const MAX_OFFERS_IN_PROGRESS: usize = 8;
+
+/// New incoming offers a second, on average; [`MAX_OFFERS_IN_PROGRESS`] may come in one burst.
+pub const OFFERS_PER_SECOND: u32 = 4;
+
+/// Candidates kept that arrived before the offer they belong to; the oldest is dropped for a new one.
+pub const MAX_EARLY_CANDIDATES: usize = 16;
+
+/// How long such a candidate waits for its offer.
+pub const EARLY_CANDIDATE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Candidates one peer may send. A board has a handful of addresses; every one more is a probe we send for somebody.
+pub const MAX_REMOTE_CANDIDATES: usize = 16;
+
+/// Largest SDP we parse. Stock offers are below 1 KiB.
+pub const MAX_SDP_BYTES: usize = 16 * 1024;
+
+/// Longest correlation id. Stock ones are 110 bytes.
+pub const MAX_CORRELATION_ID_BYTES: usize = 256;
+
+/// Longest session id of a peer. Stock ones are 36 bytes.
+pub const MAX_SESSION_ID_BYTES: usize = 64;
+
+/// Longest reason of a `disconnected` signal that we keep.
+pub const MAX_REASON_BYTES: usize = 128;
+
+/// Bytes str0m may hold for sending, over all channels of a link, until they are acknowledged.
+///
+/// A larger window costs CPU: the SCTP below walks everything in flight for each packet.
+pub const SCTP_SEND_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Largest message we accept from a peer, and announce as `a=max-message-size`.
+pub const MAX_RECEIVE_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Largest message we send: one byte more kills the channel of a stock Rust peer.
+pub const MAX_SEND_MESSAGE_BYTES: usize = 65_535;
+
+/// Data channels one peer may open to us. The protocol needs two; str0m itself would take 65 536.
+pub const MAX_CHANNELS: usize = 8;
+
+/// Longest data-channel label. The protocol's own are 14 bytes.
+pub const MAX_LABEL_BYTES: usize = 128;
+
+/// Reliable messages waiting in front of [`SCTP_SEND_BUFFER_BYTES`]; when full, the caller waits.
+pub const RELIABLE_QUEUE_MESSAGES: usize = 64;
+
+/// Bytes of the same queue.
+pub const RELIABLE_QUEUE_BYTES: usize = 128 * 1024;
+
+/// Stream messages waiting; when full, the oldest is dropped.
+pub const STREAM_QUEUE_MESSAGES: usize = 64;
+
+/// Bytes of the same queue.
+pub const STREAM_QUEUE_BYTES: usize = 64 * 1024;
+
+/// Announced peers remembered per router; the one heard longest ago is forgotten for a new one.
+pub const MAX_ROSTER: usize = 256;
+
+/// Frames kept for a router while it is away; the oldest is dropped, so the newest candidates survive.
+pub const PENDING_SIGNALS: usize = 64;
+
+/// Bytes of the same queue.
+pub const PENDING_SIGNAL_BYTES: usize = 64 * 1024;
+
+/// Events waiting for the application.
+pub const EVENT_QUEUE: usize = 1024;
+
+/// Bytes of received data waiting for the application. Beyond, stream data is dropped, and a link with reliable data is
+/// closed: losing a reliable message silently is not an option, and holding it is not a bound.
+pub const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Commands of the application waiting for the node; when full, the caller waits.
+pub const COMMAND_QUEUE: usize = 64;
+
+const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
+const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);
+const _: () = assert!(MAX_OFFERS_IN_PROGRESS <= MAX_PEERS);

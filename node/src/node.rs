@@ -1,0 +1,422 @@
+//! The node: sessions with routers, and links to peers that come out of them.
+//!
+//! Owns: who is known, which links exist, which signal belongs to which link. Does not own: sockets, WebSockets, the
+//! clock, randomness (a seed is passed in).
+//!
+//! # Contract
+//! Call [`Node::handle_input`] (or one of the commands [`Node::connect`], [`Node::send`], [`Node::ping`],
+//! [`Node::disconnect`]), then [`Node::poll_output`] until [`Output::Idle`]; only then wait, at the latest until its `wake`.
+//! Up to [`crate::peer::MAX_DATAGRAMS_PER_DRAIN`] datagrams may be fed before one drain.
+
+mod bucket;
+mod commands;
+mod early;
+mod roster;
+mod signals;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::{debug, trace};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+pub use commands::{ConnectError, LinkInfo};
+
+use crate::config::{ConfigError, NodeConfig};
+use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
+use crate::limits::{MAX_ROUTERS, OFFERS_PER_SECOND};
+use crate::peer::{Certificate, CertificateError, Ended, Peer, PeerOutput, Setup};
+use crate::session::{Identity, Session, SessionOutput};
+use crate::wake::Wake;
+use bucket::Bucket;
+use early::EarlyCandidates;
+use roster::{Noted, Roster};
+
+/// What happened outside.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// Time has passed.
+    Timeout,
+    /// A datagram arrived.
+    Datagram {
+        /// Who sent it.
+        source: SocketAddr,
+        /// Which of our addresses it was sent to.
+        destination: SocketAddr,
+        /// What it says.
+        bytes: &'a [u8],
+    },
+    /// These are the addresses of our sockets now. Links begun from here on use them.
+    Addresses(&'a [SocketAddr]),
+    /// The WebSocket to this router is open.
+    RouterOpened(RouterId),
+    /// It is closed, or could not be opened, for this reason.
+    RouterClosed(RouterId, &'a str),
+    /// A frame came from this router.
+    RouterFrame(RouterId, &'a [u8]),
+    /// A sign of life other than a frame came from this router.
+    RouterHeard(RouterId),
+}
+
+/// What the node wants done, or has to tell.
+#[derive(Debug)]
+#[must_use = "an output not acted on is lost"]
+#[non_exhaustive]
+pub enum Output {
+    /// Send this datagram.
+    Transmit {
+        /// From the socket with this address.
+        source: SocketAddr,
+        /// To here.
+        destination: SocketAddr,
+        /// The datagram.
+        bytes: Vec<u8>,
+    },
+    /// Open a WebSocket to this router.
+    Dial(RouterId),
+    /// Send this frame to this router.
+    RouterSend(RouterId, Bytes),
+    /// Send a WebSocket ping to this router.
+    RouterPing(RouterId),
+    /// Close the WebSocket to this router.
+    RouterHangup(RouterId),
+    /// Tell the application.
+    Event(Event),
+    /// Nothing more to do.
+    Idle {
+        /// Call again at this time at the latest; `None`: only when something happens.
+        wake: Option<Wake>,
+    },
+}
+
+/// What was refused, dropped or ignored so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Offers turned down because of a limit.
+    pub offers_refused: u64,
+    /// Offers and answers that could not be used.
+    pub bad_descriptions: u64,
+    /// Signals whose sender is not the link's peer.
+    pub foreign_signals: u64,
+    /// Signals that belong to no link, or break a length limit.
+    pub stray_signals: u64,
+    /// Early candidates dropped.
+    pub early_candidates_dropped: u64,
+    /// Datagrams that belong to no link.
+    pub stray_datagrams: u64,
+    /// Announced peers forgotten because the roster was full.
+    pub peers_forgotten: u64,
+    /// Frames dropped while a router was away.
+    pub pending_signals_dropped: u64,
+}
+
+struct Router {
+    session: Session,
+    wake: Option<Wake>,
+    dirty: bool,
+}
+
+/// A link and whom it goes to.
+struct Link {
+    peer: Peer,
+    router: RouterId,
+    remote: String,
+    correlation_id: String,
+    wake: Option<Wake>,
+    dirty: bool,
+}
+
+/// What every link needs to know of its node.
+struct Local {
+    config: NodeConfig,
+    certificate: Certificate,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Local {
+    fn setup(&self) -> Setup<'_> {
+        Setup {
+            certificate: &self.certificate,
+            addresses: &self.addresses,
+            connect_timeout: self.config.connect_timeout,
+            send_buffer_bytes: self.config.send_buffer_bytes,
+        }
+    }
+}
+
+/// The node.
+pub struct Node {
+    local: Local,
+    rng: StdRng,
+    /// The time of the current input.
+    now: Instant,
+    routers: Vec<Router>,
+    links: BTreeMap<LinkId, Link>,
+    next_link: u64,
+    roster: Roster,
+    early: EarlyCandidates,
+    offers: Bucket,
+    /// What one input gave rise to; emptied by every drain.
+    out: VecDeque<Output>,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("routers", &self.routers.len())
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a node could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// A configuration value is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+impl Node {
+    /// A node that will dial `routers` routers (at most [`MAX_ROUTERS`]), numbered from 0.
+    ///
+    /// # Errors
+    /// When a configuration value is out of its range.
+    pub fn new(seed: [u8; 32], now: Instant, config: NodeConfig, routers: usize) -> Result<Self, NodeError> {
+        config.check()?;
+        if routers > MAX_ROUTERS {
+            let (value, expected) = (routers.to_string(), "at most 4");
+            return Err(ConfigError { field: "routers", value, expected }.into());
+        }
+        let mut rng = StdRng::from_seed(seed);
+        let certificate = Certificate::generate(&mut rng)?;
+        let identity = Identity {
+            name: config.name.clone(),
+            token: config.token.clone(),
+            keep_alive: config.keep_alive,
+        };
+        let routers = (0..routers)
+            .map(|_| {
+                let mut seed = [0; 32];
+                rng.fill_bytes(&mut seed);
+                Router { session: Session::new(seed, now, identity.clone()), wake: None, dirty: true }
+            })
+            .collect();
+        let offers_at_once = u32::try_from(config.max_offers_in_progress).unwrap_or(u32::MAX);
+        Ok(Self {
+            local: Local { config, certificate, addresses: Vec::new() },
+            rng,
+            now,
+            routers,
+            links: BTreeMap::new(),
+            next_link: 0,
+            roster: Roster::default(),
+            early: EarlyCandidates::default(),
+            offers: Bucket::new(now, offers_at_once, OFFERS_PER_SECOND),
+            out: VecDeque::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Takes what happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Timeout => self.handle_timeout(now),
+            Input::Datagram { source, destination, bytes } => {
+                self.handle_datagram(now, source, destination, bytes);
+            }
+            Input::Addresses(addresses) => self.local.addresses = addresses.to_vec(),
+            Input::RouterOpened(router) => self.with_session(router, |session| session.handle_opened(now)),
+            Input::RouterClosed(router, why) => {
+                self.with_session(router, |session| session.handle_closed(now, why));
+            }
+            Input::RouterFrame(router, frame) => {
+                self.with_session(router, |session| session.handle_frame(now, frame));
+            }
+            Input::RouterHeard(router) => self.with_session(router, |session| session.handle_heard(now)),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return output;
+            }
+            if let Some(index) = self.routers.iter().position(|router| router.dirty) {
+                self.drain_session(index);
+                continue;
+            }
+            let dirty = self.links.iter().find(|(_, link)| link.dirty).map(|(id, _)| *id);
+            let Some(id) = dirty else { return Output::Idle { wake: self.wake() } };
+            if let Some(output) = self.drain_link(id) {
+                return output;
+            }
+        }
+    }
+
+    /// Peers that announced themselves and have not been found gone.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerInfo> {
+        self.roster.iter()
+    }
+
+    /// What was refused, dropped or ignored so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            early_candidates_dropped: self.early.dropped,
+            peers_forgotten: self.roster.forgotten,
+            pending_signals_dropped: self.routers.iter().map(|r| r.session.pending_dropped()).sum(),
+            ..self.counters
+        }
+    }
+
+    /// The SHA-256 fingerprint of this node's DTLS certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        self.local.certificate.fingerprint()
+    }
+
+    fn wake(&self) -> Option<Wake> {
+        let routers = self.routers.iter().map(|router| router.wake);
+        let links = self.links.values().map(|link| link.wake);
+        routers.chain(links).fold(None, Wake::earliest)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for router in self.routers.iter_mut().filter(|r| r.wake.is_none_or(|wake| wake.at <= now)) {
+            router.session.handle_timeout(now);
+            router.dirty = true;
+        }
+        for link in self.links.values_mut().filter(|l| l.wake.is_some_and(|wake| wake.at <= now)) {
+            link.peer.handle_timeout(now);
+            link.dirty = true;
+        }
+    }
+
+    fn handle_datagram(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
+        // Newest first: should two links share a pair of addresses, the older one is the dead one.
+        let owner =
+            self.links.values_mut().rev().find(|link| link.peer.accepts(now, source, destination, bytes));
+        match owner {
+            Some(link) => {
+                link.peer.handle_datagram(now, source, destination, bytes);
+                link.dirty = true;
+            }
+            None => {
+                self.counters.stray_datagrams += 1;
+                trace!(source:% = source, len = bytes.len(); "stray datagram");
+            }
+        }
+    }
+
+    fn with_session(&mut self, router: RouterId, act: impl FnOnce(&mut Session)) {
+        if let Some(router) = self.routers.get_mut(usize::from(router.0)) {
+            act(&mut router.session);
+            router.dirty = true;
+        }
+    }
+
+    fn drain_session(&mut self, index: usize) {
+        let Some(entry) = self.routers.get_mut(index) else { return };
+        let router = RouterId(u8::try_from(index).unwrap_or(u8::MAX));
+        match entry.session.poll_output() {
+            SessionOutput::Idle(wake) => (entry.wake, entry.dirty) = (wake, false),
+            SessionOutput::Dial => self.out.push_back(Output::Dial(router)),
+            SessionOutput::Send(frame) => self.out.push_back(Output::RouterSend(router, frame)),
+            SessionOutput::Ping => self.out.push_back(Output::RouterPing(router)),
+            SessionOutput::Hangup => self.out.push_back(Output::RouterHangup(router)),
+            SessionOutput::Ready { session, name } => {
+                self.event(Event::RouterReady { router, session, name });
+            }
+            SessionOutput::Lost { why, retry_in } => {
+                self.roster.forget_router(router);
+                self.event(Event::RouterLost { router, why, retry_in });
+            }
+            SessionOutput::Signal(signal) => self.on_signal(router, signal),
+            SessionOutput::Announced { session, name, edge } => {
+                self.on_announced(PeerInfo { session, name, edge, router });
+            }
+            SessionOutput::NoSuchSession(session) => self.on_no_such_session(router, &session),
+        }
+    }
+
+    fn on_announced(&mut self, info: PeerInfo) {
+        let (router, now) = (info.router, self.now);
+        match self.roster.note(info.clone()) {
+            Noted::Same => return,
+            Noted::New => self.with_session(router, |session| session.announce_soon(now)),
+            Noted::Changed => {}
+        }
+        self.event(Event::PeerSeen(info));
+    }
+
+    fn on_no_such_session(&mut self, router: RouterId, session: &str) {
+        self.roster.forget(router, session);
+        let now = self.now;
+        for link in self.links.values_mut().filter(|l| l.router == router && l.remote == session) {
+            link.peer.handle_no_such_session(now, session);
+            link.dirty = true;
+        }
+    }
+
+    fn drain_link(&mut self, id: LinkId) -> Option<Output> {
+        let link = self.links.get_mut(&id)?;
+        let (peer, role) = (|| link.remote.clone(), link.peer.role());
+        let event = match link.peer.poll_output(self.now) {
+            PeerOutput::Idle(wake) => {
+                (link.wake, link.dirty) = (wake, false);
+                return None;
+            }
+            PeerOutput::Gone => {
+                self.links.remove(&id);
+                debug!(link:% = id; "link dropped");
+                return None;
+            }
+            PeerOutput::Transmit(transmit) => {
+                return Some(Output::Transmit {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    bytes: transmit.contents.into(),
+                });
+            }
+            PeerOutput::Signal(signal) => {
+                self.send_signal(id, &signal);
+                return None;
+            }
+            PeerOutput::Data(channel, bytes) => Event::Data { link: id, channel, bytes },
+            PeerOutput::State(state) => Event::State { link: id, state },
+            PeerOutput::Step(step) => Event::Step { link: id, peer: peer(), role, step },
+            PeerOutput::Connected(path) => {
+                let after = self.now.saturating_duration_since(link.peer.epoch());
+                Event::Connected { link: id, peer: peer(), role, path, after }
+            }
+            PeerOutput::Writable => Event::Writable { link: id },
+            PeerOutput::Pong(channel, token, rtt) => Event::Pong { link: id, channel, token, rtt },
+            PeerOutput::Ended(Ended::Failed(why)) => Event::Failed { link: id, peer: peer(), why },
+            PeerOutput::Ended(Ended::Disconnected(why)) => {
+                Event::Disconnected { link: id, peer: peer(), why }
+            }
+        };
+        Some(Output::Event(event))
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn links_in_progress(&self) -> usize {
+        self.links.values().filter(|link| link.peer.state() < LinkState::Open).count()
+    }
+}

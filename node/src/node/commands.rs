@@ -1,0 +1,204 @@
+//! What the application may ask of a node.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use rand::Rng;
+
+use super::{Link, Node};
+use crate::event::{Channel, Event, LinkId, LinkState, Role, RouterId};
+use crate::limits::MAX_SESSION_ID_BYTES;
+use crate::peer::{NegotiationError, Peer, SendError};
+
+/// Why a link was not begun.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The router is not connected, so nobody can be called through it.
+    #[error("{0} is not connected")]
+    RouterOffline(RouterId),
+    /// There is a link to this session already, or one is being established.
+    #[error("{0} already goes to this session")]
+    AlreadyLinked(LinkId),
+    /// A node does not call itself.
+    #[error("this is our own session")]
+    OwnSession,
+    /// Not a session id.
+    #[error("{0:?} is not a session id")]
+    BadSession(String),
+    /// All links are in use.
+    #[error("{0} links are in use, which is the limit")]
+    TooManyPeers(usize),
+    /// Too many links are connecting.
+    #[error("{0} links are connecting, which is the limit")]
+    TooManyInProgress(usize),
+    /// No offer could be made.
+    #[error(transparent)]
+    Negotiation(#[from] NegotiationError),
+}
+
+/// A link as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// The link.
+    pub link: LinkId,
+    /// The peer's session id.
+    pub peer: String,
+    /// The router its signals travel on.
+    pub router: RouterId,
+    /// Who offered.
+    pub role: Role,
+    /// Where it is in its life.
+    pub state: LinkState,
+    /// Stream messages dropped because their queue was full.
+    pub streams_dropped: u64,
+}
+
+impl Node {
+    /// Starts a link to `session` on `router`. How it goes is told by events.
+    ///
+    /// # Errors
+    /// When it cannot even be begun.
+    pub fn connect(&mut self, now: Instant, router: RouterId, session: &str) -> Result<LinkId, ConnectError> {
+        self.now = now;
+        let own = self.routers.get(usize::from(router.0)).and_then(|entry| entry.session.id());
+        let own = own.ok_or(ConnectError::RouterOffline(router))?.to_owned();
+        if session == own {
+            return Err(ConnectError::OwnSession);
+        }
+        if session.is_empty() || session.len() > MAX_SESSION_ID_BYTES || session.contains('/') {
+            return Err(ConnectError::BadSession(session.chars().take(MAX_SESSION_ID_BYTES).collect()));
+        }
+        let same = |link: &Link| {
+            link.router == router && link.remote == session && link.peer.state() != LinkState::Closed
+        };
+        if let Some((id, _)) = self.links.iter().find(|(_, link)| same(link)) {
+            return Err(ConnectError::AlreadyLinked(*id));
+        }
+        if self.links.len() >= self.local.config.max_peers {
+            return Err(ConnectError::TooManyPeers(self.local.config.max_peers));
+        }
+        if self.links_in_progress() >= self.local.config.max_offers_in_progress {
+            return Err(ConnectError::TooManyInProgress(self.local.config.max_offers_in_progress));
+        }
+        let correlation_id = format!("{own}-{session}-{}", uuid_v4(&mut self.rng));
+        let peer = Peer::offer(now, &self.local.setup(), &mut self.rng)?;
+        Ok(self.add_link(peer, router, session.to_owned(), correlation_id))
+    }
+
+    /// Queues a message on a link.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] gives the message back; [`Event::Writable`] follows when it is worth trying again.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        channel: Channel,
+        message: Bytes,
+    ) -> Result<(), SendError> {
+        self.with_link(now, link, |peer| peer.send(channel, message))
+    }
+
+    /// Sends a ping; [`Event::Pong`] carries the returned token.
+    ///
+    /// # Errors
+    /// [`SendError::Unsupported`] if the peer is not a clasp-edge node, and as [`Self::send`].
+    pub fn ping(&mut self, now: Instant, link: LinkId, channel: Channel) -> Result<u64, SendError> {
+        self.with_link(now, link, |peer| peer.ping(now, channel))
+    }
+
+    /// Ends a link. The peer is told `reason`.
+    pub fn disconnect(&mut self, now: Instant, link: LinkId, reason: &str) {
+        self.now = now;
+        if let Some(link) = self.links.get_mut(&link) {
+            link.peer.close(now, reason);
+            link.dirty = true;
+        }
+    }
+
+    /// Ends a link because the application does not take what it receives.
+    pub fn disconnect_too_slow(&mut self, now: Instant, link: LinkId) {
+        self.now = now;
+        if let Some(link) = self.links.get_mut(&link) {
+            link.peer.close_too_slow(now);
+            link.dirty = true;
+        }
+    }
+
+    /// Every link as it is now.
+    pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
+        self.links.iter().map(|(id, link)| LinkInfo {
+            link: *id,
+            peer: link.remote.clone(),
+            router: link.router,
+            role: link.peer.role(),
+            state: link.peer.state(),
+            streams_dropped: link.peer.streams_dropped(),
+        })
+    }
+
+    pub(super) fn add_link(
+        &mut self,
+        mut peer: Peer,
+        router: RouterId,
+        remote: String,
+        correlation_id: String,
+    ) -> LinkId {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        if self.roster.find(router, &remote).is_some_and(|info| info.edge) {
+            peer.set_edge(true);
+        }
+        self.event(Event::Connecting { link: id, peer: remote.clone(), role: peer.role() });
+        self.links.insert(id, Link { peer, router, remote, correlation_id, wake: None, dirty: true });
+        id
+    }
+
+    fn with_link<T>(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        act: impl FnOnce(&mut Peer) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        self.now = now;
+        let link = self.links.get_mut(&link).ok_or(SendError::NotOpen)?;
+        link.dirty = true;
+        act(&mut link.peer)
+    }
+}
+
+/// A random UUID (RFC 9562 §5.4), as stock correlation ids end in one.
+fn uuid_v4(rng: &mut impl Rng) -> String {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    let bits = u128::from_be_bytes(bytes) & !(0xF000 << 64 | 0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48;
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        bits >> 96,
+        bits >> 80 & 0xFFFF,
+        bits >> 64 & 0xFFFF,
+        bits >> 48 & 0xFFFF,
+        bits & 0xFFFF_FFFF_FFFF
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn correlation_ids_end_in_a_version_4_uuid() {
+        let mut rng = StdRng::from_seed([3; 32]);
+        for _ in 0..100 {
+            let uuid = uuid_v4(&mut rng);
+            let parts: Vec<_> = uuid.split('-').collect();
+            assert_eq!(parts.iter().map(|p| p.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+            assert!(parts[2].starts_with('4'), "{uuid}");
+            assert!(matches!(parts[3].as_bytes()[0], b'8' | b'9' | b'a' | b'b'), "{uuid}");
+        }
+    }
+}

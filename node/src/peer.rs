@@ -1,0 +1,541 @@
+//! One link to one peer: an `Rtc`, its negotiation and its two data channels.
+//!
+//! Owns: the state of one offer/answer exchange and of what comes out of it. Does not own: sockets, the clock, the
+//! router session its signals travel on, the choice whom to connect to.
+//!
+//! # Contract
+//! Make one call that takes `now`, then call [`Peer::poll_output`] until [`PeerOutput::Idle`]; only then make the next.
+//! (Several datagrams may be fed before one drain: at most [`MAX_DATAGRAMS_PER_DRAIN`].)
+//! After [`PeerOutput::Ended`] the link only says goodbye; after [`PeerOutput::Gone`] it is dropped.
+
+mod candidate;
+mod certificate;
+mod channels;
+mod crypto;
+mod negotiation;
+mod sdp;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use log::{debug, trace};
+use str0m::change::SdpPendingOffer;
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::{Input, Output, Rtc};
+
+pub use certificate::{Certificate, CertificateError};
+pub use channels::SendError;
+pub use negotiation::{NegotiationError, Setup};
+
+use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
+use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
+use crate::wake::Wake;
+use channels::{Channels, Control};
+
+/// dimpl queues 30 received records and then fails the connection; a drain after every 16 datagrams stays well below.
+pub const MAX_DATAGRAMS_PER_DRAIN: usize = 16;
+
+/// How long the unreliable channel may take after the reliable one before the link counts as open without it: a peer
+/// need not create both.
+const STREAM_CHANNEL_GRACE: Duration = Duration::from_secs(1);
+
+/// How long ICE may be without a working pair before an open link is given up.
+const ICE_DISCONNECTED_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a closing link may try to get its goodbye out.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What a peer wants done, or has to tell.
+#[derive(Debug)]
+#[must_use = "an output not acted on is lost"]
+#[non_exhaustive]
+pub enum PeerOutput {
+    /// Send this datagram from `source`.
+    Transmit(Transmit),
+    /// Send this to the peer through the router.
+    Signal(OutSignal),
+    /// The link entered this state.
+    State(LinkState),
+    /// A step of the establishment.
+    Step(Step),
+    /// Both channels are open.
+    Connected(Path),
+    /// A message arrived.
+    Data(Channel, Bytes),
+    /// The reliable queue has room again.
+    Writable,
+    /// A ping came back.
+    Pong(Channel, u64, Duration),
+    /// The link ended; nothing but its goodbye follows.
+    Ended(Ended),
+    /// The goodbye is said. Drop the peer.
+    Gone,
+    /// Nothing more to do before this time.
+    Idle(Option<Wake>),
+}
+
+/// A signal to the peer, without the ids that the node adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutSignal {
+    /// An offer with this SDP.
+    Offer(String),
+    /// An answer with this SDP.
+    Answer(String),
+    /// A candidate, as JSON text.
+    Candidate(String),
+    /// The reliable channel is open.
+    Connected,
+    /// The link is over.
+    Disconnected(String),
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Before it was open.
+    Failed(FailReason),
+    /// After.
+    Disconnected(DisconnectReason),
+}
+
+/// Each state holds what only that state needs.
+enum State {
+    Offering {
+        pending: SdpPendingOffer,
+        mid: String,
+    },
+    Checking {
+        ice: bool,
+        dtls: bool,
+    },
+    /// `told` once the application knows; the path may be learnt a moment after the channels opened.
+    Open {
+        told: bool,
+    },
+    Closing {
+        until: Instant,
+    },
+    Gone,
+}
+
+impl State {
+    fn public(&self) -> LinkState {
+        match self {
+            Self::Offering { .. } => LinkState::Offering,
+            Self::Checking { .. } => LinkState::Checking,
+            Self::Open { .. } => LinkState::Open,
+            Self::Closing { .. } | Self::Gone => LinkState::Closed,
+        }
+    }
+}
+
+/// One link to one peer.
+pub struct Peer {
+    rtc: Rtc,
+    role: Role,
+    state: State,
+    /// Zero of this link's time stamps, and the start of its establishment.
+    epoch: Instant,
+    connect_timeout: Duration,
+    /// What ends the current state by time: the attempt, or a grace period.
+    deadline: Option<Wake>,
+    /// Remote candidates that came before the answer.
+    waiting_candidates: heapless::Deque<String, { crate::limits::MAX_REMOTE_CANDIDATES }>,
+    /// Candidates that came by signal.
+    trickled: usize,
+    /// The addresses ICE checks.
+    remote_addresses: heapless::Vec<SocketAddr, { crate::limits::MAX_REMOTE_CANDIDATES }>,
+    channels: Channels,
+    max_message: usize,
+    path: Option<Path>,
+    edge: bool,
+    /// What one input gave rise to; emptied by every drain, so never longer than a few entries.
+    out: VecDeque<PeerOutput>,
+    ignored_datagrams: u64,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("role", &self.role)
+            .field("state", &self.state.public())
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// Who made the offer.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Where the link is in its life.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.state.public()
+    }
+
+    /// When the establishment began.
+    #[must_use]
+    pub fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    /// Stream messages dropped because their queue was full.
+    #[must_use]
+    pub fn streams_dropped(&self) -> u64 {
+        self.channels.streams_dropped
+    }
+
+    /// Tells that the peer is a clasp-edge node: its pings are answered then.
+    pub fn set_edge(&mut self, edge: bool) {
+        self.edge = edge;
+    }
+
+    /// Whether a datagram from `source` to `destination` belongs to this link.
+    #[must_use]
+    pub fn accepts(&self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return false };
+        // The side that has its pair first sends its DTLS hello at once. It may arrive before our own check of that pair is
+        // answered, when str0m does not know the address yet; refusing it would cost a retransmission.
+        self.rtc.accepts(&Input::Receive(now, receive))
+            || is_dtls(bytes) && self.remote_addresses.contains(&source)
+    }
+
+    /// Takes a datagram that [`Self::accepts`] said is for this link.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
+            self.ignored_datagrams += 1;
+            return;
+        };
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            // Anybody on the path can send garbage with the peer's address on it: only what kills the `Rtc` itself ends the link.
+            self.ignored_datagrams += 1;
+            trace!(error:% = error, ignored = self.ignored_datagrams; "datagram ignored");
+            if !self.rtc.is_alive() {
+                self.fail_transport(now, &error.to_string());
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.fail_transport(now, &error.to_string());
+        }
+        if self.deadline.is_some_and(|wake| wake.at <= now) {
+            self.deadline = None;
+            self.on_deadline(now);
+        }
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] gives the message back and is followed by [`PeerOutput::Writable`]; the others are final.
+    pub fn send(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
+        if !matches!(self.state, State::Open { .. }) || !self.channels.is_open(channel) {
+            return Err(SendError::NotOpen);
+        }
+        if message.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if message.len() > self.max_message {
+            return Err(SendError::TooLarge { len: message.len(), max: self.max_message });
+        }
+        self.channels.push(channel, message)
+    }
+
+    /// Asks the other node for a sign of life on `channel`; [`PeerOutput::Pong`] carries the returned token.
+    ///
+    /// # Errors
+    /// [`SendError::Unsupported`] towards stock peers, and as [`Self::send`].
+    pub fn ping(&mut self, now: Instant, channel: Channel) -> Result<u64, SendError> {
+        if !self.edge {
+            return Err(SendError::Unsupported);
+        }
+        let (token, frame) = channels::ping(now, self.epoch);
+        self.send(channel, frame).map(|()| token)
+    }
+
+    /// Ends the link from this side. The peer is told, by signal and by DTLS close.
+    pub fn close(&mut self, now: Instant, reason: &str) {
+        let ended = if matches!(self.state, State::Open { .. }) {
+            Ended::Disconnected(DisconnectReason::Local)
+        } else {
+            Ended::Failed(FailReason::CalledOff)
+        };
+        self.end(now, ended, Some(reason));
+    }
+
+    /// Ends an open link whose application does not take its data.
+    pub fn close_too_slow(&mut self, now: Instant) {
+        let ended = Ended::Disconnected(DisconnectReason::ApplicationTooSlow);
+        self.end(now, ended, Some("receiver too slow"));
+    }
+
+    /// Takes the peer's `disconnected` signal.
+    pub fn handle_disconnected(&mut self, now: Instant, reason: Option<&str>) {
+        let ended = if matches!(self.state, State::Open { .. }) {
+            Ended::Disconnected(DisconnectReason::Remote(reason.map(str::to_owned)))
+        } else {
+            Ended::Failed(FailReason::Declined(reason.unwrap_or("no reason given").to_owned()))
+        };
+        self.end(now, ended, None);
+    }
+
+    /// The router says that the peer's session does not exist. Ends the attempt at once; an open link needs no router.
+    pub fn handle_no_such_session(&mut self, now: Instant, session: &str) {
+        if !matches!(self.state, State::Open { .. }) {
+            self.end(now, Ended::Failed(FailReason::NoSuchSession(session.to_owned())), None);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Instant) -> PeerOutput {
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return output;
+            }
+            if matches!(self.state, State::Gone) {
+                return PeerOutput::Idle(None);
+            }
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(transmit)) => {
+                    self.note_path(&transmit);
+                    return PeerOutput::Transmit(transmit);
+                }
+                Ok(Output::Event(event)) => self.on_event(now, event),
+                Ok(Output::Timeout(at)) => {
+                    if self.write_one(now) || self.connected_at_last() {
+                        continue;
+                    }
+                    if let State::Closing { until } = self.state
+                        && (!self.rtc.is_alive() || until <= now)
+                    {
+                        self.state = State::Gone;
+                        return PeerOutput::Gone;
+                    }
+                    return PeerOutput::Idle(Wake::earliest(Some(Wake::new(at, "rtc")), self.deadline));
+                }
+                Err(error) => self.fail_transport(now, &error.to_string()),
+            }
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: str0m::Event) {
+        match event {
+            str0m::Event::IceConnectionStateChange(ice) => self.on_ice(now, ice),
+            str0m::Event::Connected => {
+                if let State::Checking { dtls, .. } = &mut self.state {
+                    *dtls = true;
+                    self.out.push_back(PeerOutput::Step(Step::DtlsConnected));
+                }
+            }
+            str0m::Event::ChannelOpen(id, label) => self.on_channel_open(now, id, &label),
+            str0m::Event::ChannelData(data) => self.on_data(now, data),
+            str0m::Event::ChannelClose(id) => {
+                if self.channels.closed(id) == Some(Channel::Reliable) {
+                    let why = DisconnectReason::Remote(Some("data channel closed".to_owned()));
+                    self.end(now, Ended::Disconnected(why), None);
+                }
+            }
+            str0m::Event::Closed => {
+                let ended = match self.state {
+                    State::Open { .. } => Ended::Disconnected(DisconnectReason::Remote(None)),
+                    _ => Ended::Failed(FailReason::Declined("connection closed".to_owned())),
+                };
+                self.end(now, ended, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_ice(&mut self, now: Instant, ice_state: str0m::IceConnectionState) {
+        trace!(state:? = ice_state; "ice");
+        match &mut self.state {
+            State::Checking { ice, .. } if ice_state.is_connected() && !*ice => {
+                *ice = true;
+                self.out.push_back(PeerOutput::Step(Step::IceConnected));
+            }
+            State::Open { .. } if ice_state == str0m::IceConnectionState::Disconnected => {
+                self.deadline = Some(Wake::new(now + ICE_DISCONNECTED_GRACE, "ice disconnected"));
+            }
+            State::Open { .. } if ice_state.is_connected() => self.deadline = None,
+            _ => {}
+        }
+    }
+
+    fn on_channel_open(&mut self, now: Instant, id: str0m::channel::ChannelId, label: &str) {
+        if label.len() > MAX_LABEL_BYTES {
+            return self.violation(now, format!("channel label of {} bytes", label.len()));
+        }
+        let ours = self.channels.opened(id, label);
+        if self.channels.opened_count() > MAX_CHANNELS {
+            return self.violation(now, format!("more than {MAX_CHANNELS} data channels"));
+        }
+        let Some(channel) = ours else { return };
+        self.out.push_back(PeerOutput::Step(Step::ChannelOpen(channel)));
+        if channel == Channel::Reliable {
+            self.out.push_back(PeerOutput::Signal(OutSignal::Connected));
+            if matches!(self.state, State::Checking { .. }) {
+                self.deadline = Some(Wake::new(now + STREAM_CHANNEL_GRACE, "unreliable channel"));
+            }
+        }
+        if self.channels.is_open(Channel::Reliable) && self.channels.is_open(Channel::Stream) {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        if matches!(self.state, State::Checking { .. }) {
+            self.deadline = None;
+            self.enter(State::Open { told: false });
+        }
+    }
+
+    /// `Connected` is told once, as soon as the link is open and the path known.
+    fn connected_at_last(&mut self) -> bool {
+        if let State::Open { told: told @ false } = &mut self.state
+            && let Some(path) = self.path
+        {
+            *told = true;
+            self.out.push_back(PeerOutput::Connected(path));
+            return true;
+        }
+        false
+    }
+
+    fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
+        let channel = self.channels.of(data.id);
+        if self.edge {
+            match channels::control(&data.data, now, self.epoch) {
+                Some(Control::Reply(frame)) => {
+                    if let Err(error) = self.channels.push(channel, frame) {
+                        trace!(error:% = error; "no room for a pong");
+                    }
+                    return;
+                }
+                Some(Control::Pong { token, rtt }) => {
+                    return self.out.push_back(PeerOutput::Pong(channel, token, rtt));
+                }
+                Some(Control::Alive) => return,
+                None => {}
+            }
+        }
+        self.out.push_back(PeerOutput::Data(channel, data.data.into()));
+    }
+
+    /// Writes one queued message, if str0m takes it. Says whether anything happened.
+    fn write_one(&mut self, now: Instant) -> bool {
+        if !matches!(self.state, State::Open { .. } | State::Checking { .. }) {
+            return false;
+        }
+        let Some((id, channel, message)) = self.channels.next() else { return false };
+        let Some(mut handle) = self.rtc.channel(id) else { return false };
+        match handle.write(true, message) {
+            Ok(true) => {
+                if self.channels.written(channel) {
+                    self.out.push_back(PeerOutput::Writable);
+                }
+                true
+            }
+            Ok(false) => false, // all of the budget is in flight; acknowledgements free it
+            Err(error) => {
+                self.fail_transport(now, &error.to_string());
+                true
+            }
+        }
+    }
+
+    /// The pair in use is the one DTLS travels on.
+    fn note_path(&mut self, transmit: &Transmit) {
+        if is_dtls(&transmit.contents) {
+            self.path = Some(Path { local: transmit.source, remote: transmit.destination });
+        }
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        let timeout = self.connect_timeout;
+        let why = match &self.state {
+            State::Offering { .. } => FailReason::NoAnswer(timeout),
+            State::Checking { ice: false, .. } => {
+                FailReason::Ice { timeout, remote_candidates: self.remote_addresses.len() }
+            }
+            State::Checking { dtls: false, .. } => {
+                FailReason::Dtls(format!("no handshake within {timeout:?}"))
+            }
+            State::Checking { .. } if self.channels.is_open(Channel::Reliable) => return self.open(),
+            State::Checking { .. } => FailReason::Channel(timeout),
+            State::Open { .. } => {
+                return self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
+            }
+            State::Closing { .. } | State::Gone => return,
+        };
+        let reason = why.to_string();
+        self.end(now, Ended::Failed(why), Some(&reason));
+    }
+
+    fn violation(&mut self, now: Instant, what: String) {
+        let reason = what.clone();
+        let ended = match self.state {
+            State::Open { .. } => Ended::Disconnected(DisconnectReason::Violation(what)),
+            _ => Ended::Failed(FailReason::Violation(what)),
+        };
+        self.end(now, ended, Some(&reason));
+    }
+
+    fn fail_transport(&mut self, now: Instant, error: &str) {
+        self.rtc.disconnect();
+        let ended = match &self.state {
+            State::Open { .. } => Ended::Disconnected(DisconnectReason::Transport(error.to_owned())),
+            State::Checking { dtls: true, .. } => {
+                Ended::Failed(FailReason::Violation(format!("transport error: {error}")))
+            }
+            _ => Ended::Failed(FailReason::Dtls(error.to_owned())),
+        };
+        self.end(now, ended, Some(error));
+    }
+
+    /// The one way out. `tell` is what the peer is told; `None` when it knows already.
+    fn end(&mut self, now: Instant, ended: Ended, tell: Option<&str>) {
+        if matches!(self.state, State::Closing { .. } | State::Gone) {
+            return;
+        }
+        if let Some(reason) = tell {
+            self.out.push_back(PeerOutput::Signal(OutSignal::Disconnected(reason.to_owned())));
+        }
+        let connected = matches!(self.state, State::Open { .. } | State::Checking { dtls: true, .. });
+        if !connected || self.rtc.close().is_err() {
+            self.rtc.disconnect();
+        }
+        let until = now + GOODBYE;
+        self.deadline = Some(Wake::new(until, "goodbye"));
+        self.enter(State::Closing { until });
+        self.out.push_back(PeerOutput::Ended(ended));
+    }
+
+    fn enter(&mut self, next: State) {
+        debug!(role:% = self.role, from:? = self.state.public(), to:? = next.public(); "link");
+        self.state = next;
+        self.out.push_back(PeerOutput::State(self.state.public()));
+    }
+}
+
+/// By its first byte (RFC 7983 §7).
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! Offer, answer and candidates: how a [`Peer`] comes to be and what it learns from signals.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clasp_wire::p2p::CandidateInit;
+use log::debug;
+use rand::{Rng, RngExt};
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::channel::{ChannelConfig, Reliability};
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
+
+use super::channels::Channels;
+use super::{Certificate, OutSignal, Peer, PeerOutput, State, candidate, crypto, sdp};
+use crate::event::{Channel, FailReason, LinkState, Role, Step};
+use crate::limits::{
+    MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES, SCTP_SEND_BUFFER_BYTES,
+};
+use crate::wake::Wake;
+
+/// The media section's identifier in our offers, and in the candidates of both sides (reference §9.4).
+const MID: &str = "0";
+
+/// RFC 8445 §5.3 asks for at least 4 and 22 characters; these carry 47 and 142 bits.
+const UFRAG_CHARS: usize = 8;
+const PASSWORD_CHARS: usize = 24;
+
+/// What every link of a node has in common.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The node's certificate.
+    pub certificate: &'a Certificate,
+    /// The addresses the node can be reached at: its bound sockets.
+    pub addresses: &'a [SocketAddr],
+    /// How long a link may take to open.
+    pub connect_timeout: Duration,
+    /// Bytes in flight per link.
+    pub send_buffer_bytes: usize,
+}
+
+/// Why a link could not even be begun.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NegotiationError {
+    /// The description was refused before it was parsed.
+    #[error(transparent)]
+    Sdp(#[from] sdp::SdpFault),
+    /// The description does not parse, or asks for what we do not do.
+    #[error("SDP: {0}")]
+    Rejected(String),
+}
+
+impl Peer {
+    /// Starts a link by making an offer. Local candidates are in it and are trickled as well.
+    ///
+    /// # Errors
+    /// When str0m cannot make one, which no input has been seen to cause.
+    pub fn offer(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Result<Self, NegotiationError> {
+        let mut rtc = build(now, setup, rng);
+        let candidates = add_local_candidates(&mut rtc, setup.addresses);
+        let mut changes = rtc.sdp_api();
+        for channel in [Channel::Stream, Channel::Reliable] {
+            changes.add_channel_with_config(config(channel));
+        }
+        let (offer, pending) =
+            changes.apply().ok_or_else(|| NegotiationError::Rejected("no change to offer".to_owned()))?;
+        let text = offer.to_sdp_string();
+        let mid = sdp::mid(&text).unwrap_or(MID).to_owned();
+        let text = sdp::with_mid(&text, MID);
+
+        let mut peer = Self::new(now, setup, rtc, Role::Offerer, State::Offering { pending, mid });
+        peer.out.push_back(PeerOutput::State(LinkState::Offering));
+        peer.signal(OutSignal::Offer(text), Step::OfferSent);
+        peer.trickle(&candidates, MID);
+        Ok(peer)
+    }
+
+    /// Starts a link by answering `offer`.
+    ///
+    /// # Errors
+    /// When the offer cannot be used; the error says why and is fit to be sent back.
+    pub fn answer(
+        now: Instant,
+        setup: &Setup<'_>,
+        rng: &mut impl Rng,
+        offer: &str,
+    ) -> Result<Self, NegotiationError> {
+        sdp::check(offer)?;
+        let (description, remote_candidates) = sdp::split_candidates(offer);
+        let parsed = SdpOffer::from_sdp_string(&description).map_err(rejected)?;
+        let mut rtc = build(now, setup, rng);
+        let candidates = add_local_candidates(&mut rtc, setup.addresses);
+        let answer = rtc.sdp_api().accept_offer(parsed).map_err(rejected)?;
+
+        let state = State::Checking { ice: false, dtls: false };
+        let mut peer = Self::new(now, setup, rtc, Role::Answerer, state);
+        peer.max_message = sdp::max_message_size(offer);
+        peer.out.push_back(PeerOutput::State(LinkState::Checking));
+        peer.out.push_back(PeerOutput::Step(Step::OfferReceived));
+        peer.signal(OutSignal::Answer(answer.to_sdp_string()), Step::AnswerSent);
+        peer.trickle(&candidates, sdp::mid(offer).unwrap_or(MID));
+        peer.add_described_candidates(&remote_candidates);
+        Ok(peer)
+    }
+
+    fn new(now: Instant, setup: &Setup<'_>, rtc: Rtc, role: Role, state: State) -> Self {
+        Self {
+            rtc,
+            role,
+            state,
+            epoch: now,
+            connect_timeout: setup.connect_timeout,
+            deadline: Some(Wake::new(now + setup.connect_timeout, "connect timeout")),
+            waiting_candidates: heapless::Deque::new(),
+            trickled: 0,
+            remote_addresses: heapless::Vec::new(),
+            channels: Channels::new(),
+            max_message: MAX_SEND_MESSAGE_BYTES,
+            path: None,
+            edge: false,
+            out: VecDeque::new(),
+            ignored_datagrams: 0,
+        }
+    }
+
+    /// Takes the peer's answer. Anything but the first is ignored: signals may be delivered twice.
+    pub fn handle_answer(&mut self, now: Instant, answer: &str) {
+        if !matches!(self.state, State::Offering { .. }) {
+            return debug!("answer ignored: none is awaited");
+        }
+        let checking = State::Checking { ice: false, dtls: false };
+        let State::Offering { pending, mid } = std::mem::replace(&mut self.state, checking) else { return };
+        let (description, remote_candidates) = sdp::split_candidates(answer);
+        let applied = sdp::check(answer).map_err(NegotiationError::from).and_then(|()| {
+            let parsed = SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &mid)).map_err(rejected)?;
+            self.rtc.sdp_api().accept_answer(pending, parsed).map_err(rejected)
+        });
+        if let Err(error) = applied {
+            let why = FailReason::BadAnswer(error.to_string());
+            return self.end(now, super::Ended::Failed(why), Some("unusable answer"));
+        }
+        self.max_message = sdp::max_message_size(answer);
+        self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
+        self.enter(State::Checking { ice: false, dtls: false });
+        self.add_described_candidates(&remote_candidates);
+        while let Some(text) = self.waiting_candidates.pop_front() {
+            self.add_remote_candidate(&text);
+        }
+    }
+
+    /// Takes a remote candidate. Those that come before the answer wait for it.
+    pub fn handle_candidate(&mut self, text: &str) {
+        match self.state {
+            State::Offering { .. } => {
+                if self.waiting_candidates.is_full() {
+                    self.waiting_candidates.pop_front();
+                }
+                if self.waiting_candidates.push_back(text.to_owned()).is_err() {
+                    debug!("candidate dropped: no room to wait");
+                }
+            }
+            State::Checking { .. } | State::Open { .. } => self.add_remote_candidate(text),
+            State::Closing { .. } | State::Gone => {}
+        }
+    }
+
+    /// Takes a trickled candidate, and tells about it.
+    fn add_remote_candidate(&mut self, text: &str) {
+        let limit = format!("more than {MAX_REMOTE_CANDIDATES} candidates");
+        let added = candidate::parse(text).map_err(|skip| skip.to_string()).and_then(|candidate| {
+            if self.trickled >= MAX_REMOTE_CANDIDATES {
+                return Err(limit);
+            }
+            self.trickled += 1;
+            let line = candidate.to_sdp_string();
+            if self.check(candidate) { Ok(line) } else { Err(limit) }
+        });
+        self.out.push_back(PeerOutput::Step(match added {
+            Ok(line) => Step::CandidateReceived(line),
+            Err(why) => Step::CandidateSkipped(why),
+        }));
+    }
+
+    /// Takes the candidates of a description. They are usually trickled as well, and counted then.
+    fn add_described_candidates(&mut self, lines: &[&str]) {
+        for line in lines {
+            match candidate::parse_line(line) {
+                Ok(candidate) => {
+                    if !self.check(candidate) {
+                        debug!("candidates beyond {MAX_REMOTE_CANDIDATES} ignored");
+                    }
+                }
+                Err(skip) => debug!(why:% = skip; "candidate of the description skipped"),
+            }
+        }
+    }
+
+    /// Has ICE check a candidate, unless it already does. Says whether there was room.
+    fn check(&mut self, candidate: Candidate) -> bool {
+        if self.remote_addresses.contains(&candidate.addr()) {
+            return true;
+        }
+        if self.remote_addresses.push(candidate.addr()).is_err() {
+            return false;
+        }
+        self.rtc.add_remote_candidate(candidate);
+        true
+    }
+
+    fn signal(&mut self, signal: OutSignal, step: Step) {
+        self.out.push_back(PeerOutput::Signal(signal));
+        self.out.push_back(PeerOutput::Step(step));
+    }
+
+    fn trickle(&mut self, candidates: &[Candidate], mid: &str) {
+        let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        for candidate in candidates {
+            let line = candidate.to_sdp_string();
+            let init = CandidateInit {
+                candidate: line.clone(),
+                sdp_mid: Some(mid.to_owned()),
+                sdp_m_line_index: Some(0),
+                username_fragment: Some(ufrag.clone()),
+            };
+            self.signal(OutSignal::Candidate(init.to_json()), Step::CandidateSent(line));
+        }
+    }
+}
+
+fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
+    RtcConfig::new()
+        .set_crypto_provider(crypto::provider())
+        .set_dtls_cert(setup.certificate.to_dtls())
+        .set_local_ice_credentials(IceCreds {
+            ufrag: random_text(rng, UFRAG_CHARS),
+            pass: random_text(rng, PASSWORD_CHARS),
+        })
+        .clear_codecs()
+        .set_sctp_max_buffered_amount(setup.send_buffer_bytes.max(SCTP_SEND_BUFFER_BYTES / 2))
+        .set_sctp_max_message_size(u32::try_from(MAX_RECEIVE_MESSAGE_BYTES).unwrap_or(u32::MAX))
+        .build(now)
+}
+
+fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {
+    addresses
+        .iter()
+        .filter_map(|address| match Candidate::host(*address, "udp") {
+            Ok(candidate) => rtc.add_local_candidate(candidate).cloned(),
+            Err(error) => {
+                debug!(address:% = address, error:% = error; "no candidate");
+                None
+            }
+        })
+        .collect()
+}
+
+/// The parameters of reference §9.6.
+fn config(channel: Channel) -> ChannelConfig {
+    let (ordered, reliability) = match channel {
+        Channel::Reliable => (true, Reliability::Reliable),
+        Channel::Stream => (false, Reliability::MaxRetransmits { retransmits: 0 }),
+    };
+    ChannelConfig { label: channel.label().to_owned(), ordered, reliability, ..ChannelConfig::default() }
+}
+
+fn rejected(error: impl std::fmt::Display) -> NegotiationError {
+    NegotiationError::Rejected(error.to_string())
+}
+
+fn random_text(rng: &mut impl Rng, len: usize) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    (0..len)
+        .filter_map(|_| ALPHABET.get(rng.random_range(0..ALPHABET.len())))
+        .map(|byte| char::from(*byte))
+        .collect()
+}

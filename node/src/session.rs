@@ -1,0 +1,490 @@
+//! A session with one router: HELLO, announcing ourselves, staying alive, and coming back.
+//!
+//! Owns: the handshake, the back-off, the keep-alive, frames kept while the router is away. Does not own: the
+//! WebSocket, the clock, what signals mean.
+//!
+//! # Contract
+//! Call `handle_*`, then [`Session::poll_output`] until [`SessionOutput::Idle`]; only then wait.
+
+mod backoff;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clasp_wire::message::{Body, Features, Hello, Subscribe, TypeMask};
+use clasp_wire::p2p::{self, FeatureList, P2pSignal, PeerAnnounce, SignalBody};
+use clasp_wire::{EncodeError, Message};
+use log::{debug, warn};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::limits::{PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
+use crate::queue::DropOldest;
+use crate::wake::Wake;
+use backoff::Backoff;
+
+/// How long dialling may take, and how long the router may take to welcome us: as long as it gives us for our HELLO.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// We ask for a sign of life after this much silence: a third of the time NAT tables keep an idle TCP flow at worst.
+const PING_AFTER: Duration = Duration::from_secs(20);
+
+/// Without any by then, the router is gone.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+
+/// Newcomers on a router that does not replay announces learn us from a repeated one, sent after a random delay up to this
+/// (so that a crowd does not answer in the same instant).
+const REANNOUNCE_DELAY_MS: std::ops::Range<u64> = 20..400;
+
+/// Subscription ids, in the order the stock native client uses them.
+const SIGNAL_SUBSCRIPTION: u32 = 1;
+const ANNOUNCE_SUBSCRIPTION: u32 = 2;
+
+/// What a session announces about the node.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The node's name.
+    pub name: String,
+    /// Access token for the router; empty for none.
+    pub token: String,
+    /// How often the session signals to itself. The stock router forgets a session it has sent nothing for 300 s.
+    pub keep_alive: Duration,
+}
+
+/// What a session wants done, or has to tell.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an output not acted on is lost"]
+#[non_exhaustive]
+pub enum SessionOutput {
+    /// Open a WebSocket to the router.
+    Dial,
+    /// Send this frame.
+    Send(Bytes),
+    /// Send a WebSocket ping.
+    Ping,
+    /// Close the WebSocket.
+    Hangup,
+    /// The router accepted us.
+    Ready {
+        /// Our session id.
+        session: String,
+        /// The router's name.
+        name: String,
+    },
+    /// The router is gone, or unreachable. [`SessionOutput::Dial`] follows after `retry_in`.
+    Lost {
+        /// Why.
+        why: String,
+        /// When it is dialled again.
+        retry_in: Duration,
+    },
+    /// A P2P signal for us.
+    Signal(InSignal),
+    /// A peer announced itself.
+    Announced {
+        /// Its session id.
+        session: String,
+        /// Its name, if it gave one.
+        name: Option<String>,
+        /// Whether it is a clasp-edge node.
+        edge: bool,
+    },
+    /// The router knows no such session.
+    NoSuchSession(String),
+    /// Nothing more to do before this time.
+    Idle(Option<Wake>),
+}
+
+/// A received signal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InSignal {
+    /// The sender's session id, as the router or the sender says.
+    pub from: String,
+    /// Which attempt it belongs to.
+    pub correlation_id: String,
+    /// What it says.
+    pub body: InBody,
+}
+
+/// What a received signal says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InBody {
+    /// An offer.
+    Offer {
+        /// Its SDP.
+        sdp: String,
+        /// Whether it comes from a clasp-edge node.
+        edge: bool,
+    },
+    /// An answer.
+    Answer {
+        /// Its SDP.
+        sdp: String,
+        /// Whether it comes from a clasp-edge node.
+        edge: bool,
+    },
+    /// A candidate, as JSON text.
+    Candidate(String),
+    /// The sender's reliable channel is open.
+    Connected,
+    /// The sender is done with this link.
+    Disconnected(Option<String>),
+}
+
+#[derive(Debug)]
+enum State {
+    Offline {
+        dial_at: Instant,
+    },
+    Dialing {
+        give_up_at: Instant,
+    },
+    AwaitingWelcome {
+        give_up_at: Instant,
+    },
+    Ready {
+        id: String,
+        last_heard: Instant,
+        pinged: bool,
+        keep_alive_at: Instant,
+        reannounce_at: Option<Instant>,
+    },
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Offline { .. } => "offline",
+            Self::Dialing { .. } => "dialing",
+            Self::AwaitingWelcome { .. } => "awaiting welcome",
+            Self::Ready { .. } => "ready",
+        }
+    }
+}
+
+/// A session with one router.
+#[derive(Debug)]
+pub struct Session {
+    identity: Identity,
+    state: State,
+    backoff: Backoff,
+    rng: StdRng,
+    pending: DropOldest<PENDING_SIGNALS, PENDING_SIGNAL_BYTES>,
+    pending_dropped: u64,
+    /// What one input gave rise to; emptied by every drain.
+    out: VecDeque<SessionOutput>,
+    scratch: Vec<u8>,
+}
+
+impl Session {
+    /// A session that dials at once.
+    #[must_use]
+    pub fn new(seed: [u8; 32], now: Instant, identity: Identity) -> Self {
+        Self {
+            identity,
+            state: State::Offline { dial_at: now },
+            backoff: Backoff::new(),
+            rng: StdRng::from_seed(seed),
+            pending: DropOldest::new(),
+            pending_dropped: 0,
+            out: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Our session id, while the router knows us.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match &self.state {
+            State::Ready { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The WebSocket is open.
+    pub fn handle_opened(&mut self, now: Instant) {
+        if matches!(self.state, State::Dialing { .. }) {
+            self.hello(now);
+        }
+    }
+
+    /// The WebSocket is closed, or could not be opened.
+    pub fn handle_closed(&mut self, now: Instant, why: &str) {
+        if !matches!(self.state, State::Offline { .. }) {
+            self.lose(now, why.to_owned());
+        }
+    }
+
+    /// Something arrived that is not a CLASP frame: a WebSocket pong.
+    pub fn handle_heard(&mut self, now: Instant) {
+        if let State::Ready { last_heard, pinged, .. } = &mut self.state {
+            (*last_heard, *pinged) = (now, false);
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Offline { dial_at } if *dial_at <= now => {
+                self.enter(State::Dialing { give_up_at: now + HANDSHAKE_TIMEOUT });
+                self.out.push_back(SessionOutput::Dial);
+            }
+            State::Dialing { give_up_at } if *give_up_at <= now => {
+                self.hang_up(now, "dialling took too long")
+            }
+            State::AwaitingWelcome { give_up_at } if *give_up_at <= now => {
+                self.hang_up(now, "the router did not welcome us");
+            }
+            State::Ready { last_heard, pinged, keep_alive_at, reannounce_at, .. } => {
+                let silence = now.saturating_duration_since(*last_heard);
+                if silence >= SILENCE_LIMIT {
+                    return self.hang_up(now, "the router went silent");
+                }
+                if silence >= PING_AFTER && !*pinged {
+                    *pinged = true;
+                    self.out.push_back(SessionOutput::Ping);
+                }
+                let announce = reannounce_at.take_if(|at| *at <= now).is_some();
+                let keep_alive = *keep_alive_at <= now;
+                if keep_alive {
+                    *keep_alive_at = now + self.identity.keep_alive;
+                }
+                if announce {
+                    self.announce();
+                }
+                if keep_alive {
+                    self.signal_self();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a frame from the router.
+    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        self.handle_heard(now);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match Message::decode(frame, &mut scratch) {
+            Ok((_, message)) => self.on_message(now, &message),
+            Err(error) => warn!(error:% = error; "undecodable frame from the router"),
+        }
+        scratch.clear();
+        self.scratch = scratch;
+    }
+
+    /// Sends `signal` to session `to`, or keeps it until the router is back.
+    ///
+    /// # Errors
+    /// When it does not fit a frame.
+    pub fn signal(&mut self, to: &str, signal: &P2pSignal<'_>) -> Result<(), EncodeError> {
+        let mut frame = Vec::new();
+        signal.encode_publish(to, &mut frame)?;
+        if matches!(self.state, State::Ready { .. }) {
+            self.out.push_back(SessionOutput::Send(frame.into()));
+        } else {
+            self.pending_dropped += self.pending.push(frame.into());
+        }
+        Ok(())
+    }
+
+    /// A newcomer was seen that may not know us yet: announces again, soon but not at once.
+    pub fn announce_soon(&mut self, now: Instant) {
+        let delay = Duration::from_millis(self.rng.random_range(REANNOUNCE_DELAY_MS));
+        if let State::Ready { reannounce_at, .. } = &mut self.state {
+            reannounce_at.get_or_insert(now + delay);
+        }
+    }
+
+    /// Frames dropped because they did not fit the queue for an absent router.
+    #[must_use]
+    pub fn pending_dropped(&self) -> u64 {
+        self.pending_dropped
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> SessionOutput {
+        self.out.pop_front().unwrap_or_else(|| SessionOutput::Idle(self.wake()))
+    }
+
+    fn wake(&self) -> Option<Wake> {
+        match &self.state {
+            State::Offline { dial_at } => Some(Wake::new(*dial_at, "dial")),
+            State::Dialing { give_up_at } => Some(Wake::new(*give_up_at, "dial timeout")),
+            State::AwaitingWelcome { give_up_at } => Some(Wake::new(*give_up_at, "welcome timeout")),
+            State::Ready { last_heard, pinged, keep_alive_at, reannounce_at, .. } => {
+                let silence = if *pinged { SILENCE_LIMIT } else { PING_AFTER };
+                let liveness = Wake::new(*last_heard + silence, "router silence");
+                let keep_alive = Wake::new(*keep_alive_at, "keep-alive");
+                let announce = reannounce_at.map(|at| Wake::new(at, "announce again"));
+                Wake::earliest(Wake::earliest(Some(liveness), Some(keep_alive)), announce)
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, message: &Message<'_>) {
+        match message {
+            Message::Welcome(welcome) if matches!(self.state, State::AwaitingWelcome { .. }) => {
+                self.on_welcome(now, welcome.session, welcome.name);
+            }
+            Message::Error(error) => self.on_error(now, error.code, error.message, error.address),
+            Message::Ping => self.send(&Message::Pong),
+            Message::Publish(publish) => {
+                let Body::Value(value) = publish.body else { return };
+                if publish.address == p2p::ANNOUNCE_ADDRESS {
+                    match PeerAnnounce::from_value(value) {
+                        Ok(announce) => self.on_announce(&announce),
+                        Err(error) => debug!(error:% = error; "unreadable announce"),
+                    }
+                } else if p2p::target_session(publish.address).is_some_and(|target| Some(target) == self.id())
+                {
+                    match P2pSignal::from_value(value) {
+                        Ok(signal) => self.on_signal(&signal),
+                        Err(error) => debug!(error:% = error; "unreadable signal"),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_welcome(&mut self, now: Instant, id: &str, name: &str) {
+        self.backoff.reset();
+        self.enter(State::Ready {
+            id: id.to_owned(),
+            last_heard: now,
+            pinged: false,
+            keep_alive_at: now + self.identity.keep_alive,
+            reannounce_at: None,
+        });
+        self.out.push_back(SessionOutput::Ready { session: id.to_owned(), name: name.to_owned() });
+        let mut own_signals = String::new();
+        p2p::signal_address(id, &mut own_signals);
+        self.subscribe(SIGNAL_SUBSCRIPTION, &own_signals);
+        self.subscribe(ANNOUNCE_SUBSCRIPTION, p2p::ANNOUNCE_ADDRESS);
+        self.announce();
+        while let Some(frame) = self.pending.pop() {
+            self.out.push_back(SessionOutput::Send(frame));
+        }
+    }
+
+    fn on_error(&mut self, now: Instant, code: u16, text: &str, address: Option<&str>) {
+        let target = address.and_then(p2p::target_session);
+        match (&self.state, code, target) {
+            (State::AwaitingWelcome { .. }, ..) => self.hang_up(now, &format!("refused: {text} ({code})")),
+            (State::Ready { id, .. }, 404, Some(target)) if target == id => {
+                // The router has forgotten us but still reads this socket: another HELLO gives a fresh session.
+                debug!("the router forgot this session");
+                self.hello(now);
+            }
+            (_, 404, Some(target)) => {
+                self.out.push_back(SessionOutput::NoSuchSession(target.to_owned()));
+            }
+            _ => warn!(code, text, address:? = address; "error from the router"),
+        }
+    }
+
+    fn on_announce(&mut self, announce: &PeerAnnounce<'_>) {
+        if self.id().is_none_or(|id| id == announce.session_id) {
+            return;
+        }
+        self.out.push_back(SessionOutput::Announced {
+            session: announce.session_id.to_owned(),
+            name: announce.name.map(str::to_owned),
+            edge: announce.features.contains(EDGE_FEATURE),
+        });
+    }
+
+    fn on_signal(&mut self, signal: &P2pSignal<'_>) {
+        if self.id() == Some(signal.from) {
+            return; // our own keep-alive, or an echo of ourselves
+        }
+        let body = match signal.body {
+            SignalBody::Offer { sdp } => InBody::Offer { sdp: sdp.to_owned(), edge: signal.edge },
+            SignalBody::Answer { sdp } => InBody::Answer { sdp: sdp.to_owned(), edge: signal.edge },
+            SignalBody::IceCandidate { candidate } => InBody::Candidate(candidate.to_owned()),
+            SignalBody::Connected => InBody::Connected,
+            SignalBody::Disconnected { reason } => InBody::Disconnected(reason.map(str::to_owned)),
+        };
+        self.out.push_back(SessionOutput::Signal(InSignal {
+            from: signal.from.to_owned(),
+            correlation_id: signal.correlation_id.to_owned(),
+            body,
+        }));
+    }
+
+    fn hello(&mut self, now: Instant) {
+        self.enter(State::AwaitingWelcome { give_up_at: now + HANDSHAKE_TIMEOUT });
+        let Identity { name, token, .. } = self.identity.clone();
+        let features = Features::PARAM.with(Features::EVENT).with(Features::STREAM);
+        self.send(&Message::Hello(Hello { version: 1, features, name: &name, token: &token }));
+    }
+
+    fn subscribe(&mut self, id: u32, pattern: &str) {
+        self.send(&Message::Subscribe(Subscribe {
+            id,
+            pattern,
+            types: TypeMask(0xFF),
+            max_rate: None,
+            epsilon: None,
+            history: None,
+            window: None,
+        }));
+    }
+
+    fn announce(&mut self) {
+        let State::Ready { id, .. } = &self.state else { return };
+        let announce = PeerAnnounce {
+            session_id: id,
+            p2p_capable: true,
+            features: FeatureList::new(&FEATURES),
+            name: Some(&self.identity.name),
+        };
+        let mut frame = Vec::new();
+        match announce.encode_publish(&mut frame) {
+            Ok(()) => self.out.push_back(SessionOutput::Send(frame.into())),
+            Err(error) => warn!(error:% = error; "cannot announce"),
+        }
+    }
+
+    /// A signal to ourselves counts as traffic to us, which is what the stock router goes by.
+    fn signal_self(&mut self) {
+        let State::Ready { id, .. } = &self.state else { return };
+        let id = id.clone();
+        let keep_alive =
+            P2pSignal { from: &id, correlation_id: "keep-alive", edge: false, body: SignalBody::Connected };
+        if let Err(error) = self.signal(&id, &keep_alive) {
+            warn!(error:% = error; "cannot keep the session alive");
+        }
+    }
+
+    fn send(&mut self, message: &Message<'_>) {
+        let mut frame = Vec::new();
+        match message.encode_into(&mut frame) {
+            Ok(()) => self.out.push_back(SessionOutput::Send(frame.into())),
+            Err(error) => warn!(kind = message.kind(), error:% = error; "message not sent"),
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, why: &str) {
+        self.out.push_back(SessionOutput::Hangup);
+        self.lose(now, why.to_owned());
+    }
+
+    fn lose(&mut self, now: Instant, why: String) {
+        let retry_in = self.backoff.next(&mut self.rng);
+        self.enter(State::Offline { dial_at: now + retry_in });
+        self.out.push_back(SessionOutput::Lost { why, retry_in });
+    }
+
+    fn enter(&mut self, next: State) {
+        debug!(from = self.state.name(), to = next.name(); "session");
+        self.state = next;
+    }
+}
+
+/// The announce feature by which clasp-edge nodes know each other. Stock peers ignore words they do not know.
+pub const EDGE_FEATURE: &str = "edge/1";
+
+/// What we announce: the stock features, and ours.
+const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];

@@ -1,0 +1,511 @@
+//! A router, nodes, and the network between them, in virtual time.
+//!
+//! The router and the nodes are the real cores; only their drivers are simulated. Everything that is drawn at random here
+//! comes from the seed. (str0m draws a few numbers of its own, so two runs of a seed agree in what happens, not in each byte.)
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clasp_node::{ConnectError, Event, Input, LinkId, Node, NodeConfig, Output, RouterId};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use router_lite::{ConnectionId, Now, Origin, Router};
+
+use crate::network::{Faults, Network};
+
+/// The one router every node dials.
+const ROUTER: RouterId = RouterId::FIRST;
+
+/// How much one look at a connection's outbox takes out.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A node of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(usize);
+
+struct SimNode {
+    core: Node,
+    address: SocketAddr,
+    session: Option<String>,
+    connection: Option<ConnectionId>,
+    wake: Option<Instant>,
+    /// What it told, and when after the start.
+    told: Vec<(Duration, Event)>,
+    /// Takes nothing from the router any more.
+    stalled: bool,
+}
+
+enum Arrival {
+    Datagram { to: usize, source: SocketAddr, bytes: Vec<u8> },
+    ToRouter { connection: ConnectionId, frame: Bytes },
+    ToNode { node: usize, connection: ConnectionId, frame: Bytes },
+    Opened { node: usize, connection: ConnectionId },
+    Refused { node: usize },
+    ClosedAtNode { node: usize, connection: ConnectionId, why: String },
+    ClosedAtRouter { connection: ConnectionId },
+}
+
+/// The world.
+pub struct World {
+    seed: u64,
+    rng: StdRng,
+    start: Instant,
+    now: Instant,
+    network: Network,
+    faults: Faults,
+    router: Option<Router>,
+    router_wake: Option<Instant>,
+    router_config: router_lite::Config,
+    nodes: Vec<SimNode>,
+    next_connection: u64,
+    arrivals: BTreeMap<(Instant, u64), Arrival>,
+    next_arrival: u64,
+    cut: BTreeSet<(usize, usize)>,
+    /// Signals as the router handed them out, before any fault: receiver and frame.
+    pub signals: Vec<(NodeId, Bytes)>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("seed", &self.seed).field("at", &self.elapsed()).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world with a running router and no nodes.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        let start = start();
+        let mut world = Self {
+            seed,
+            rng: StdRng::seed_from_u64(seed),
+            start,
+            now: start,
+            network: Network::default(),
+            faults: Faults::default(),
+            router: None,
+            router_wake: None,
+            router_config: router_lite::Config::default(),
+            nodes: Vec::new(),
+            next_connection: 0,
+            arrivals: BTreeMap::new(),
+            next_arrival: 0,
+            cut: BTreeSet::new(),
+            signals: Vec::new(),
+        };
+        world.start_router();
+        world
+    }
+
+    /// Sets the properties of every path.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Sets what happens to signals.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Changes the properties of every path from now on.
+    pub fn set_network(&mut self, network: Network) {
+        self.network = network;
+    }
+
+    /// Changes what happens to signals from now on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Adds a node with the default configuration.
+    pub fn node(&mut self, name: &str) -> NodeId {
+        self.node_with(NodeConfig { name: name.to_owned(), ..NodeConfig::default() })
+    }
+
+    /// Adds a node.
+    pub fn node_with(&mut self, config: NodeConfig) -> NodeId {
+        let index = self.nodes.len();
+        let last = u8::try_from(index + 1).expect("few nodes");
+        let address = SocketAddr::from(([10, 0, 0, last], 5000));
+        let core = Node::new(self.seed32(), self.now, config, 1).expect("a valid configuration");
+        self.nodes.push(SimNode {
+            core,
+            address,
+            session: None,
+            connection: None,
+            wake: Some(self.now),
+            told: Vec::new(),
+            stalled: false,
+        });
+        let now = self.now;
+        self.at(index).core.handle_input(now, Input::Addresses(&[address]));
+        NodeId(index)
+    }
+
+    /// Nodes that are welcome on the router already.
+    pub fn ready_nodes<const N: usize>(&mut self, names: [&str; N]) -> [NodeId; N] {
+        let nodes = names.map(|name| self.node(name));
+        let ready = self.run_until(Duration::from_secs(5), |w| nodes.iter().all(|n| w.session(*n).is_some()));
+        assert!(ready, "seed {}: a node was not welcomed", self.seed);
+        nodes
+    }
+
+    /// The node's session id on the router, while it has one.
+    #[must_use]
+    pub fn session(&self, node: NodeId) -> Option<&str> {
+        self.nodes.get(node.0)?.session.as_deref()
+    }
+
+    /// Starts a link from `a` to `b`.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub fn try_connect(&mut self, a: NodeId, b: NodeId) -> Result<LinkId, ConnectError> {
+        let session = self.session(b).expect("the callee is on the router").to_owned();
+        self.connect_to(a, &session)
+    }
+
+    /// Starts a link from `a` to `b`.
+    pub fn connect(&mut self, a: NodeId, b: NodeId) -> LinkId {
+        self.try_connect(a, b).expect("a link can be begun")
+    }
+
+    /// Starts a link from `a` to any session id.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub fn connect_to(&mut self, a: NodeId, session: &str) -> Result<LinkId, ConnectError> {
+        let now = self.now;
+        let link = self.at(a.0).core.connect(now, ROUTER, session);
+        self.settle();
+        link
+    }
+
+    /// Gives the node's core an order.
+    pub fn with_node<T>(&mut self, node: NodeId, act: impl FnOnce(&mut Node, Instant) -> T) -> T {
+        let now = self.now;
+        let result = act(&mut self.at(node.0).core, now);
+        self.settle();
+        result
+    }
+
+    /// What the node told so far, and when after the start.
+    #[must_use]
+    pub fn told(&self, node: NodeId) -> &[(Duration, Event)] {
+        self.nodes.get(node.0).map_or(&[], |n| n.told.as_slice())
+    }
+
+    /// How many of the node's events `matches`.
+    pub fn count(&self, node: NodeId, matches: impl Fn(&Event) -> bool) -> usize {
+        self.told(node).iter().filter(|(_, event)| matches(event)).count()
+    }
+
+    /// The router's core, while it runs.
+    #[must_use]
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
+    }
+
+    /// Virtual time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// Lets a stranger's frame reach the router as if `node` had sent it.
+    pub fn inject(&mut self, node: NodeId, frame: Vec<u8>) {
+        let connection = self.at(node.0).connection.expect("connected");
+        self.arrive(Duration::ZERO, Arrival::ToRouter { connection, frame: frame.into() });
+    }
+
+    /// Hands `frame` to `node` as if its router had sent it: what an evil router may do.
+    pub fn inject_from_router(&mut self, node: NodeId, frame: Vec<u8>) {
+        let connection = self.at(node.0).connection.expect("connected");
+        self.arrive(Duration::ZERO, Arrival::ToNode { node: node.0, connection, frame: frame.into() });
+    }
+
+    /// Hands a datagram to `node`, from any address.
+    pub fn inject_datagram(&mut self, node: NodeId, source: SocketAddr, bytes: Vec<u8>) {
+        self.arrive(Duration::ZERO, Arrival::Datagram { to: node.0, source, bytes });
+    }
+
+    /// No datagram passes between the two any more.
+    pub fn cut(&mut self, a: NodeId, b: NodeId) {
+        self.cut.insert((a.0.min(b.0), a.0.max(b.0)));
+    }
+
+    /// Datagrams pass again.
+    pub fn heal(&mut self, a: NodeId, b: NodeId) {
+        self.cut.remove(&(a.0.min(b.0), a.0.max(b.0)));
+    }
+
+    /// The node takes nothing from the router any more, as if its socket's buffers were full.
+    pub fn stall(&mut self, node: NodeId) {
+        self.at(node.0).stalled = true;
+    }
+
+    /// The router's process dies, and all its connections with it.
+    pub fn kill_router(&mut self) {
+        self.router = None;
+        self.router_wake = None;
+        for node in 0..self.nodes.len() {
+            if let Some(connection) = self.at(node).connection {
+                let why = "connection reset".to_owned();
+                self.arrive(self.network.latency, Arrival::ClosedAtNode { node, connection, why });
+            }
+        }
+        self.settle();
+    }
+
+    /// A new router takes the old one's place, knowing nothing.
+    pub fn start_router(&mut self) {
+        let seed = self.seed32();
+        self.router = Some(Router::new(seed, self.router_now(), self.router_config.clone()));
+        self.settle();
+    }
+
+    /// Lets virtual time run until `done`, at most for `limit`. Says whether it was reached.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        self.settle();
+        while !done(self) {
+            let Some(next) = self.next_time().filter(|at| *at <= end) else {
+                self.now = end;
+                return done(self);
+            };
+            self.now = self.now.max(next);
+            self.deliver();
+            self.wake();
+            self.settle();
+        }
+        true
+    }
+
+    /// Lets virtual time run.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    fn at(&mut self, index: usize) -> &mut SimNode {
+        self.nodes.get_mut(index).expect("a node of this world")
+    }
+
+    fn seed32(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        seed
+    }
+
+    fn router_now(&self) -> Now {
+        let unix_us = 1_700_000_000_000_000 + u64::try_from(self.elapsed().as_micros()).unwrap_or(0);
+        Now { instant: self.now, unix_us }
+    }
+
+    fn arrive(&mut self, after: Duration, arrival: Arrival) {
+        self.next_arrival += 1;
+        self.arrivals.insert((self.now + after, self.next_arrival), arrival);
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
+        let nodes = self.nodes.iter().filter_map(|node| node.wake);
+        arrival.into_iter().chain(nodes).chain(self.router_wake).min()
+    }
+
+    fn deliver(&mut self) {
+        while let Some(entry) = self.arrivals.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let arrival = entry.remove();
+            self.on_arrival(arrival);
+            self.settle();
+        }
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        let now = self.now;
+        match arrival {
+            Arrival::Datagram { to, source, bytes } => {
+                let node = self.at(to);
+                let destination = node.address;
+                node.core.handle_input(now, Input::Datagram { source, destination, bytes: &bytes });
+            }
+            Arrival::ToRouter { connection, frame } => {
+                self.tell_router(router_lite::Input::Frame { connection, frame });
+            }
+            Arrival::ToNode { node, connection, frame } => {
+                let node = self.at(node);
+                if node.connection == Some(connection) {
+                    node.core.handle_input(now, Input::RouterFrame(ROUTER, &frame));
+                }
+            }
+            Arrival::Opened { node, connection } => {
+                self.at(node).connection = Some(connection);
+                let origin = Origin::Remote;
+                self.tell_router(router_lite::Input::Opened { connection, origin });
+                self.at(node).core.handle_input(now, Input::RouterOpened(ROUTER));
+            }
+            Arrival::Refused { node } => {
+                self.at(node).core.handle_input(now, Input::RouterClosed(ROUTER, "connection refused"));
+            }
+            Arrival::ClosedAtNode { node, connection, why } => {
+                let node = self.at(node);
+                if node.connection == Some(connection) {
+                    node.connection = None;
+                    node.core.handle_input(now, Input::RouterClosed(ROUTER, &why));
+                }
+            }
+            Arrival::ClosedAtRouter { connection } => {
+                self.tell_router(router_lite::Input::Closed { connection });
+            }
+        }
+    }
+
+    fn tell_router(&mut self, input: router_lite::Input) {
+        let now = self.router_now();
+        if let Some(router) = &mut self.router {
+            router.handle_input(now, input);
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = self.now;
+        for node in self.nodes.iter_mut().filter(|node| node.wake.is_some_and(|at| at <= now)) {
+            node.core.handle_input(now, Input::Timeout);
+        }
+        if self.router_wake.is_some_and(|at| at <= now) {
+            self.tell_router(router_lite::Input::Tick);
+        }
+    }
+
+    /// Carries out what everybody wants, until nobody wants anything.
+    fn settle(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.settle_node(node);
+        }
+        self.settle_router();
+    }
+
+    fn settle_node(&mut self, index: usize) {
+        loop {
+            let latency = self.network.latency;
+            let at = self.elapsed();
+            let node = self.at(index);
+            let connection = node.connection;
+            match node.core.poll_output() {
+                Output::Transmit { source, destination, bytes } => {
+                    self.transmit(index, source, destination, bytes)
+                }
+                Output::Dial(_) if self.router.is_some() => {
+                    let connection = ConnectionId::new(self.next_connection);
+                    self.next_connection += 1;
+                    self.arrive(latency * 2, Arrival::Opened { node: index, connection });
+                }
+                Output::Dial(_) => self.arrive(latency * 2, Arrival::Refused { node: index }),
+                Output::RouterSend(_, frame) => {
+                    if let Some(connection) = connection {
+                        self.arrive(latency, Arrival::ToRouter { connection, frame });
+                    }
+                }
+                Output::RouterHangup(_) => {
+                    if let Some(connection) = self.at(index).connection.take() {
+                        self.arrive(latency, Arrival::ClosedAtRouter { connection });
+                    }
+                }
+                Output::Event(event) => {
+                    if let Event::RouterReady { session, .. } = &event {
+                        self.at(index).session = Some(session.clone());
+                    } else if let Event::RouterLost { .. } = &event {
+                        self.at(index).session = None;
+                    }
+                    self.at(index).told.push((at, event));
+                }
+                Output::Idle { wake } => {
+                    self.at(index).wake = wake.map(|wake| wake.at);
+                    return;
+                }
+                _ => {} // WebSocket pings: the simulated connection does not need them
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
+        let to = self.nodes.iter().position(|node| node.address == destination);
+        if let Some(to) = to
+            && !self.cut.contains(&(from.min(to), from.max(to)))
+            && let Some(delay) = self.network.datagram(&mut self.rng)
+        {
+            self.arrive(delay, Arrival::Datagram { to, source, bytes });
+        }
+    }
+
+    fn settle_router(&mut self) {
+        let latency = self.network.latency;
+        let mut closed = VecDeque::new();
+        while let Some(router) = &mut self.router {
+            match router.poll_output() {
+                router_lite::Output::Transmit { connection, .. } => self.write(connection),
+                router_lite::Output::Close { connection, reason } => {
+                    if let Some(node) = self.nodes.iter().position(|n| n.connection == Some(connection)) {
+                        let why = reason.text().to_owned();
+                        self.arrive(latency, Arrival::ClosedAtNode { node, connection, why });
+                    }
+                    closed.push_back(connection);
+                }
+                router_lite::Output::Idle { wake } => {
+                    self.router_wake = wake.map(|wake| wake.at);
+                    match closed.pop_front() {
+                        Some(connection) => self.tell_router(router_lite::Input::Closed { connection }),
+                        None => return,
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn write(&mut self, connection: ConnectionId) {
+        let Some(index) = self.nodes.iter().position(|n| n.connection == Some(connection)) else { return };
+        if self.at(index).stalled {
+            return self.tell_router(router_lite::Input::Blocked { connection });
+        }
+        while let Some(frame) = self.router.as_mut().and_then(|r| r.poll_transmit(connection, WRITE_BYTES)) {
+            let latency = self.network.latency;
+            let delays = if is_signal(&frame) {
+                self.signals.push((NodeId(index), frame.clone()));
+                self.faults.apply(&mut self.rng)
+            } else {
+                vec![Duration::ZERO]
+            };
+            for delay in delays {
+                let frame = frame.clone();
+                self.arrive(latency + delay, Arrival::ToNode { node: index, connection, frame });
+            }
+        }
+    }
+
+    /// A number drawn from the seed.
+    pub fn draw(&mut self, below: usize) -> usize {
+        self.rng.random_range(0..below)
+    }
+}
+
+fn is_signal(frame: &[u8]) -> bool {
+    let prefix = clasp_wire::p2p::SIGNAL_PREFIX.as_bytes();
+    frame.windows(prefix.len()).take(16).any(|window| window == prefix)
+}
+
+/// Where virtual time begins.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant can only be had from the clock; all others are computed"
+)]
+fn start() -> Instant {
+    Instant::now()
+}

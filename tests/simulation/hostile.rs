@@ -1,0 +1,225 @@
+//! Garbage and strangers: whatever arrives, the node goes on, and honest links are not touched.
+
+use std::time::Duration;
+
+use clasp_node::{Event, Role};
+use clasp_wire::Message;
+use clasp_wire::p2p::{P2pSignal, SignalBody};
+use e2e::{NodeId, World};
+
+use crate::establishing::{connected, linked};
+
+fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body: SignalBody<'_>) {
+    let target = world.session(to).expect("ready").to_owned();
+    let mut frame = Vec::new();
+    P2pSignal { from: "forged", correlation_id, body, edge: true }
+        .encode_publish(&target, &mut frame)
+        .expect("fits");
+    world.inject(by, frame);
+    world.run_for(Duration::from_millis(20));
+}
+
+/// The correlation id of the first offer that was relayed.
+fn correlation_id(world: &World) -> String {
+    let mut scratch = Vec::new();
+    let (_, frame) = world.signals.first().expect("a signal was relayed");
+    let (_, message) = Message::decode(frame, &mut scratch).expect("the router's frames decode");
+    let Message::Publish(publish) = message else { panic!("{message:?}") };
+    let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
+    P2pSignal::from_value(value).expect("a signal").correlation_id.to_owned()
+}
+
+#[test]
+fn a_stranger_cannot_speak_for_the_peer_of_a_link() {
+    let mut world = World::seeded(1);
+    let (a, b, ..) = linked(&mut world);
+    let [mallory] = world.ready_nodes(["mallory"]);
+    let id = correlation_id(&world);
+    for body in [
+        SignalBody::Disconnected { reason: Some("die") },
+        SignalBody::Answer { sdp: "v=0" },
+        SignalBody::IceCandidate {
+            candidate: "{\"candidate\":\"candidate:1 1 udp 1 192.0.2.9 9 typ host\"}",
+        },
+    ] {
+        signal(&mut world, mallory, a, &id, body);
+        signal(&mut world, mallory, b, &id, body);
+    }
+    world.run_for(Duration::from_secs(10));
+    for node in [a, b] {
+        assert_eq!(world.count(node, |e| matches!(e, Event::Disconnected { .. })), 0);
+        assert_eq!(world.with_node(node, |n, _| n.counters().foreign_signals), 3);
+        let strange = world.count(node, |e| {
+            matches!(e, Event::Step { step: clasp_node::Step::CandidateReceived(c), .. } if c.contains("192.0.2.9"))
+        });
+        assert_eq!(strange, 0);
+    }
+}
+
+#[test]
+fn a_forged_from_is_replaced_by_the_senders_own_session() {
+    let mut world = World::seeded(2);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    signal(&mut world, a, b, "c", SignalBody::Connected);
+    let mut scratch = Vec::new();
+    let (_, frame) = world.signals.last().expect("relayed").clone();
+    let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
+    let Message::Publish(publish) = message else { panic!("{message:?}") };
+    let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
+    assert_eq!(value.get("from").and_then(|v| v.as_str()), world.session(a));
+}
+
+#[test]
+fn garbage_offers_are_refused_by_name_and_leave_nothing_behind() {
+    let mut world = World::seeded(3);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    let good = {
+        world.connect(a, b);
+        world.run_for(Duration::from_millis(2));
+        let mut scratch = Vec::new();
+        let (_, frame) = world.signals.first().expect("relayed").clone();
+        let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
+        let Message::Publish(publish) = message else { panic!("{message:?}") };
+        let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
+        value.get("sdp").and_then(|v| v.as_str()).expect("an offer").to_owned()
+    };
+    world.run_for(Duration::from_secs(5));
+    let links = world.with_node(b, |n, _| n.links().count());
+    let lines: Vec<_> = good.lines().collect();
+    let mut bad: Vec<String> =
+        ["", "v=0", "\0\u{1}\u{fffd}", "m=application", "m=application 9 UDP/DTLS/SCTP x\r\n"]
+            .map(str::to_owned)
+            .to_vec();
+    bad.push("x".repeat(20_000));
+    bad.extend((1..lines.len()).map(|n| lines[..n].join("\r\n"))); // cut short at every line
+    for text in &bad {
+        signal(&mut world, a, b, &format!("bad {}", text.len()), SignalBody::Offer { sdp: text });
+        world.run_for(Duration::from_secs(1)); // the limit on offers is not what is tested here
+    }
+    world.run_for(Duration::from_secs(15));
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), links);
+    let refused = world.count(b, |e| matches!(e, Event::Refused { why, .. } if why.contains("SDP")));
+    let failed = world.count(b, |e| matches!(e, Event::Failed { .. }));
+    assert_eq!(refused + failed, bad.len(), "each was refused, or accepted and then failed");
+    assert!(refused >= 7, "{refused}");
+}
+
+#[test]
+fn mutated_descriptions_and_candidates_never_stop_a_node() {
+    let mut world = World::seeded(4);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    world.connect(a, b);
+    world.run_for(Duration::from_secs(1));
+    let samples: Vec<Vec<u8>> = world.signals.iter().map(|(_, frame)| frame.to_vec()).collect();
+    for round in 0..3_000 {
+        let mut frame = samples[world.draw(samples.len())].clone();
+        for _ in 0..=world.draw(8) {
+            let at = world.draw(frame.len());
+            match world.draw(3) {
+                0 => frame[at] = world.draw(256) as u8,
+                1 => frame[at] ^= 1 << world.draw(8),
+                _ => frame[at] = b"\r\n:= 019az"[world.draw(10)],
+            }
+        }
+        world.inject_from_router(b, frame);
+        if round % 50 == 0 {
+            world.run_for(Duration::from_secs(2));
+        }
+    }
+    world.run_for(Duration::from_secs(30));
+    // Still works.
+    let [c] = world.ready_nodes(["c"]);
+    world.connect(c, b);
+    assert!(world.run_until(Duration::from_secs(10), |w| connected(w, c) == 1));
+}
+
+#[test]
+fn garbage_datagrams_do_not_disturb_an_open_link() {
+    let mut world = World::seeded(5);
+    let (a, b, link, _) = linked(&mut world);
+    let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 5000));
+    let stranger = std::net::SocketAddr::from(([192, 0, 2, 66], 6666));
+    for round in 0..2_000 {
+        let len = world.draw(1400);
+        let first = [0, 1, 20, 22, 23, 63, 64, 128, 255][world.draw(9)];
+        let mut bytes: Vec<u8> = (0..len).map(|_| world.draw(256) as u8).collect();
+        if let Some(byte) = bytes.first_mut() {
+            *byte = first;
+        }
+        world.inject_datagram(b, if round % 2 == 0 { peer } else { stranger }, bytes);
+        if round % 20 == 0 {
+            world.run_for(Duration::from_millis(10));
+        }
+    }
+    world.with_node(a, |n, now| {
+        n.send(now, link, clasp_node::Channel::Reliable, bytes::Bytes::from_static(b"ok")).expect("open");
+    });
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(
+        world.count(b, |e| matches!(e, Event::Data { bytes, .. } if bytes == "ok")),
+        1,
+        "{:?}",
+        world.told(b).last()
+    );
+    assert!(world.with_node(b, |n, _| n.counters().stray_datagrams) >= 900);
+}
+
+#[test]
+fn a_flood_of_offers_is_cut_and_the_honest_peer_still_gets_through() {
+    let mut world = World::seeded(6);
+    let [mallory, b, honest] = world.ready_nodes(["mallory", "b", "honest"]);
+    let offer = {
+        world.connect(mallory, honest);
+        world.run_for(Duration::from_millis(2));
+        let mut scratch = Vec::new();
+        let (_, frame) = world.signals.first().expect("relayed").clone();
+        let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
+        let Message::Publish(publish) = message else { panic!("{message:?}") };
+        let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
+        value.get("sdp").and_then(|v| v.as_str()).expect("an offer").to_owned()
+    };
+    let target = world.session(b).expect("ready").to_owned();
+    for n in 0..300 {
+        let mut frame = Vec::new();
+        let correlation_id = format!("flood {n}");
+        P2pSignal {
+            from: "x",
+            correlation_id: &correlation_id,
+            body: SignalBody::Offer { sdp: &offer },
+            edge: false,
+        }
+        .encode_publish(&target, &mut frame)
+        .expect("fits");
+        world.inject(mallory, frame);
+    }
+    world.run_for(Duration::from_secs(1));
+    let links = world.with_node(b, |n, _| n.links().count());
+    assert!(links <= 8, "{links} links of 300 offers");
+    assert!(world.with_node(b, |n, _| n.counters().offers_refused) >= 290);
+    world.run_for(Duration::from_secs(15));
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), 0, "the flood left nothing behind");
+    world.connect(honest, b);
+    assert!(world.run_until(Duration::from_secs(5), |w| {
+        w.count(b, |e| matches!(e, Event::Connected { role: Role::Answerer, .. })) == 1
+    }));
+}
+
+#[test]
+fn a_flood_of_candidates_is_cut_at_the_limit() {
+    let mut world = World::seeded(7);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    world.connect(a, b);
+    world.run_for(Duration::from_millis(2));
+    let id = correlation_id(&world);
+    for n in 0..100 {
+        let candidate =
+            format!("{{\"candidate\":\"candidate:{n} 1 udp 1 192.0.2.{n} {} typ host\"}}", 1000 + n);
+        signal(&mut world, a, b, &id, SignalBody::IceCandidate { candidate: &candidate });
+    }
+    let step = |wanted: fn(&clasp_node::Step) -> bool| {
+        world.count(b, |e| matches!(e, Event::Step { step, .. } if wanted(step)))
+    };
+    assert_eq!(step(|s| matches!(s, clasp_node::Step::CandidateReceived(_))), 16);
+    assert_eq!(step(|s| matches!(s, clasp_node::Step::CandidateSkipped(w) if w.contains("16"))), 85);
+    assert_eq!(connected(&world, b), 1, "and the link works all the same");
+}

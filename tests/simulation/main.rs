@@ -1,0 +1,7 @@
+//! Scenarios in virtual time: real cores over a simulated, seeded network. Every assertion prints its seed.
+
+mod establishing;
+mod failing;
+mod hostile;
+mod router_trouble;
+mod signals_in_disorder;

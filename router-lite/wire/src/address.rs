@@ -189,19 +189,42 @@ fn check(text: &str) -> Result<(), AddressError> {
 }
 
 /// The segments of an absolute address or pattern.
-fn segments(text: &str) -> core::str::Split<'_, char> {
-    text.strip_prefix('/').unwrap_or(text).split('/')
+fn segments(text: &str) -> Segments<'_> {
+    Segments(Some(text.strip_prefix('/').unwrap_or(text)))
+}
+
+/// What is between the slashes. Unlike the iterator of `str::split` it is small and copied at no cost.
+#[derive(Debug, Clone, Copy)]
+struct Segments<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.0?;
+        let slash = text.bytes().position(|byte| byte == b'/');
+        let (segment, rest) = match slash.and_then(|at| text.split_at_checked(at)) {
+            Some((segment, rest)) => (segment, rest.get(1..)),
+            None => (text, None),
+        };
+        self.0 = rest;
+        Some(segment)
+    }
 }
 
 /// Segment by segment. On a mismatch only the last `**` takes one segment more: an earlier one never needs to.
 fn match_segments(pattern: &str, address: &str) -> bool {
     let (mut wanted, mut found) = (segments(pattern), segments(address));
-    let mut retry = None;
+    let mut retry: Option<(Segments<'_>, Segments<'_>)> = None;
     loop {
-        let before = found.clone();
+        let before = found;
         match (wanted.next(), found.next()) {
             (Some("**"), _) => {
-                retry = Some((wanted.clone(), before.clone()));
+                if wanted.0.is_none() {
+                    return true;
+                }
+                retry = Some((wanted, before));
                 found = before;
             }
             (Some(segment), Some(name)) if match_segment(segment, name) => {}
@@ -212,19 +235,20 @@ fn match_segments(pattern: &str, address: &str) -> bool {
                 if rest.next().is_none() {
                     return false;
                 }
-                (wanted, found) = (after.clone(), rest.clone());
                 retry = Some((after, rest));
+                (wanted, found) = (after, rest);
             }
         }
     }
 }
 
 /// One segment against one name; `*` stands for any characters. Same method, byte by byte.
+#[inline]
 fn match_segment(segment: &str, name: &str) -> bool {
-    if segment == "*" {
-        return true;
-    }
-    let (mut wanted, mut found) = (segment.as_bytes(), name.as_bytes());
+    segment == "*" || segment == name || match_partial(segment.as_bytes(), name.as_bytes())
+}
+
+fn match_partial(mut wanted: &[u8], mut found: &[u8]) -> bool {
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (wanted.split_first(), found.split_first()) {

@@ -38,11 +38,13 @@ pub struct Header {
 impl Header {
     /// Splits a frame into header and payload. Bytes after the payload are ignored, as are the flags for encryption,
     /// compression and version: the payload's first byte alone tells its form (reference §4.1).
+    #[inline(always)]
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let mut reader = Reader::new(frame, 0);
-        let Ok([magic, flags, high, low]) = reader.fixed::<4>("header") else {
+        let Ok(first) = reader.u32("header") else {
             return Err(short_header(frame, &reader));
         };
+        let [magic, flags, high, low] = first.to_be_bytes();
         if magic != MAGIC {
             return Err(DecodeError::new(0, DecodeErrorKind::Magic(magic)));
         }

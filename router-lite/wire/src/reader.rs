@@ -1,4 +1,7 @@
 //! A bounds-checked cursor over encoded bytes. Every read says what it wanted and where it stood when it failed.
+//!
+//! The reads of plain fields are always inlined: returned through memory, each small result would be written in pieces
+//! and read back whole, which a processor answers with a stall. Measured on SET, that alone was half the time.
 
 use crate::{
     error::{DecodeError, DecodeErrorKind},
@@ -70,7 +73,7 @@ impl<'a> Reader<'a> {
         DecodeError::new(self.offset().saturating_sub(1), kind)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(len) {
             Some((head, rest)) => {
@@ -81,67 +84,78 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
-    pub(crate) fn fixed<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
+    /// The next `N` bytes, turned into a number right here: arrays that travel through results are copied bytewise.
+    #[inline(always)]
+    fn number<const N: usize, T>(
+        &mut self,
+        what: &'static str,
+        from: impl FnOnce([u8; N]) -> T,
+    ) -> Result<T, DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((head, rest)) => {
                 self.rest = rest;
-                Ok(*head)
+                Ok(from(*head))
             }
             None => Err(self.short(what, N)),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
-        self.fixed::<1>(what).map(|[byte]| byte)
+        self.number(what, u8::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
-        self.fixed(what).map(u16::from_be_bytes)
+        self.number(what, u16::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        self.fixed(what).map(u32::from_be_bytes)
+        self.number(what, u32::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
-        self.fixed(what).map(u64::from_be_bytes)
+        self.number(what, u64::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn f64(&mut self, what: &'static str) -> Result<f64, DecodeError> {
-        self.fixed(what).map(f64::from_be_bytes)
+        self.number(what, f64::from_be_bytes)
     }
 
     /// u16 length, then bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = self.u16("length")?;
         self.take(usize::from(len), what)
     }
 
     /// u16 length, then UTF-8.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.bytes("string")?;
-        core::str::from_utf8(bytes).map_err(|error| {
-            let start = self.offset() - bytes.len();
-            DecodeError::new(start + error.valid_up_to(), DecodeErrorKind::Utf8)
-        })
+        match core::str::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(error) => Err(self.not_utf8(bytes.len(), error.valid_up_to())),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_utf8(&self, len: usize, valid: usize) -> DecodeError {
+        DecodeError::new(self.offset() - len + valid, DecodeErrorKind::Utf8)
     }
 
     /// Like [`Self::str`], for text nobody wants to see now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip_str(&mut self) -> Result<(), DecodeError> {
         if self.trusted { self.bytes("string").map(drop) } else { self.str().map(drop) }
     }
 
     /// One byte of optional-field flags of which only `known` have a meaning.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn flags(&mut self, known: u8) -> Result<u8, DecodeError> {
         let flags = self.u8("flags")?;
         self.canonical &= flags & !known == 0;

@@ -44,6 +44,7 @@ impl<'a> Message<'a> {
         Self::decode_at(payload, 0)
     }
 
+    #[inline(always)]
     fn decode_at(payload: &'a [u8], offset: usize) -> Result<Self, DecodeError> {
         if payload.first().copied().is_some_and(msgpack::is_map) {
             return Err(DecodeError::new(offset, DecodeErrorKind::MessagePack));
@@ -52,8 +53,9 @@ impl<'a> Message<'a> {
     }
 
     /// Type byte and layout. Bytes after the message are left in the reader.
+    #[inline(always)]
     pub(crate) fn read_payload(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let Ok([kind]) = reader.fixed("message type") else {
+        let Ok(kind) = reader.u8("message type") else {
             return Err(DecodeError::new(reader.offset(), DecodeErrorKind::EmptyPayload));
         };
         Ok(match kind {
@@ -138,6 +140,7 @@ fn subscribe<'a>(reader: &mut Reader<'a>) -> Result<Subscribe<'a>, DecodeError> 
     Ok(Subscribe { id, pattern, types, max_rate, epsilon, history, window })
 }
 
+#[inline(always)]
 fn publish<'a>(reader: &mut Reader<'a>) -> Result<Publish<'a>, DecodeError> {
     let flags = reader.u8("flags")?;
     let signal = SignalType::from_wire(flags >> 5, reader);
@@ -168,6 +171,7 @@ fn publish<'a>(reader: &mut Reader<'a>) -> Result<Publish<'a>, DecodeError> {
     Ok(Publish { address, signal, phase, body, timestamp_us, id, rate })
 }
 
+#[inline(always)]
 fn set<'a>(reader: &mut Reader<'a>) -> Result<Set<'a>, DecodeError> {
     let flags = reader.u8("flags")?;
     let address = reader.str()?;

@@ -151,9 +151,19 @@ impl<'a> Cursor<'a> {
         self.read("nil", decode::read_nil).is_ok()
     }
 
-    /// The next item, whatever it is, as a cursor of its own. Does not recurse.
-    pub(super) fn item(&mut self) -> Result<Self, DecodeError> {
-        let start = self.rest;
+    /// Bytes between an earlier position and this one.
+    pub(super) fn since(&self, earlier: &Self) -> u16 {
+        u16::try_from(earlier.rest.len() - self.rest.len()).unwrap_or(u16::MAX)
+    }
+
+    /// A cursor over some of the bytes that follow; none if there are none.
+    pub(super) fn span(&self, start: u16, end: u16) -> Option<Self> {
+        let rest = self.rest.get(start.into()..end.into()).filter(|span| !span.is_empty())?;
+        Some(Self { rest, end: self.offset() + usize::from(end) })
+    }
+
+    /// Passes over the next item, whatever it is. Does not recurse.
+    pub(super) fn skip(&mut self) -> Result<(), DecodeError> {
         let mut pending: u64 = 1;
         while pending > 0 {
             pending -= 1;
@@ -167,8 +177,7 @@ impl<'a> Cursor<'a> {
                 marker => self.skip_leaf(marker)?,
             }
         }
-        let taken = start.get(..start.len() - self.rest.len()).unwrap_or_default();
-        Ok(Self { rest: taken, end: self.offset() })
+        Ok(())
     }
 
     fn skip_leaf(&mut self, marker: Marker) -> Result<(), DecodeError> {

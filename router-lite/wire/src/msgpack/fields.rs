@@ -2,6 +2,7 @@
 
 use crate::{
     error::{DecodeError, DecodeErrorKind},
+    limits::MAX_PAYLOAD_BYTES,
     msgpack::cursor::Cursor,
 };
 
@@ -45,24 +46,28 @@ fields! {
 
 /// Where each known field's value is.
 pub(super) struct Fields<'a> {
-    found: [Option<Cursor<'a>>; Field::COUNT],
+    /// Start and end of each value, counted from the map's first byte; 0 and 0 where there is none. They fit because a
+    /// payload's length does.
+    found: [(u16, u16); Field::COUNT],
     at: Cursor<'a>,
 }
+
+const _: () = assert!(MAX_PAYLOAD_BYTES <= u16::MAX as usize);
 
 impl<'a> Fields<'a> {
     /// Reads a map. With duplicate keys the last one wins, unknown keys are skipped.
     pub(super) fn read(cursor: &mut Cursor<'a>, field: &'static str) -> Result<Self, DecodeError> {
-        let mut fields = Self { found: [None; Field::COUNT], at: *cursor };
+        let at = *cursor;
+        let mut found = [(0, 0); Field::COUNT];
         for _ in 0..cursor.map(field)? {
             let key = cursor.str("map key")?;
-            let item = cursor.item()?;
-            if let Some(field) = Field::from_name(key)
-                && let Some(place) = fields.found.get_mut(field as usize)
-            {
-                *place = Some(item);
+            let start = cursor.since(&at);
+            cursor.skip()?;
+            if let Some(place) = Field::from_name(key).and_then(|field| found.get_mut(field as usize)) {
+                *place = (start, cursor.since(&at));
             }
         }
-        Ok(fields)
+        Ok(Self { found, at })
     }
 
     /// Where the map is, for errors about it.
@@ -72,7 +77,8 @@ impl<'a> Fields<'a> {
 
     /// The value, nil included.
     pub(super) fn get(&self, field: Field) -> Option<Cursor<'a>> {
-        self.found.get(field as usize).copied().flatten()
+        let (start, end) = self.found.get(field as usize).copied()?;
+        self.at.span(start, end)
     }
 
     /// The value, or an error that names the field.

@@ -37,7 +37,18 @@ impl<'a> Value<'a> {
     }
 
     /// The data after a tag.
+    #[inline(always)]
     pub(crate) fn read_data(reader: &mut Reader<'a>, tag: u8) -> Result<Self, DecodeError> {
+        // What most values are, without a call.
+        match tag {
+            INT => Ok(Value::Int(reader.u64("i64")?.cast_signed())),
+            FLOAT => Ok(Value::Float(reader.f64("f64")?)),
+            _ => Self::read_other(reader, tag),
+        }
+    }
+
+    #[inline(never)]
+    fn read_other(reader: &mut Reader<'a>, tag: u8) -> Result<Self, DecodeError> {
         Ok(match tag {
             NULL => Value::Null,
             BOOL => {
@@ -47,12 +58,10 @@ impl<'a> Value<'a> {
                 }
                 Value::Bool(byte != 0)
             }
-            I8 => narrow(reader, |r| r.fixed("i8").map(|b| Value::Int(i8::from_be_bytes(b).into())))?,
-            I16 => narrow(reader, |r| r.fixed("i16").map(|b| Value::Int(i16::from_be_bytes(b).into())))?,
-            I32 => narrow(reader, |r| r.fixed("i32").map(|b| Value::Int(i32::from_be_bytes(b).into())))?,
-            INT => Value::Int(i64::from_be_bytes(reader.fixed("i64")?)),
-            F32 => narrow(reader, |r| r.fixed("f32").map(|b| Value::Float(f32::from_be_bytes(b).into())))?,
-            FLOAT => Value::Float(reader.f64("f64")?),
+            I8 => narrow(reader, |r| Ok(Value::Int(r.u8("i8")?.cast_signed().into())))?,
+            I16 => narrow(reader, |r| Ok(Value::Int(r.u16("i16")?.cast_signed().into())))?,
+            I32 => narrow(reader, |r| Ok(Value::Int(r.u32("i32")?.cast_signed().into())))?,
+            F32 => narrow(reader, |r| Ok(Value::Float(f32::from_bits(r.u32("f32")?).into())))?,
             STR => Value::Str(reader.str()?),
             BYTES => Value::Bytes(reader.bytes("bytes")?),
             ARRAY => {
@@ -74,7 +83,7 @@ impl<'a> Value<'a> {
     /// Like [`Self::read_data`], for a value nobody wants to see now.
     pub(crate) fn skip_data(reader: &mut Reader<'a>, tag: u8) -> Result<(), DecodeError> {
         match tag {
-            INT | FLOAT => reader.fixed::<8>("number").map(drop),
+            INT | FLOAT => reader.u64("number").map(drop),
             STR => reader.skip_str(),
             ARRAY => {
                 reader.enter()?;

@@ -1,0 +1,145 @@
+//! The HTTP in front of the WebSocket: reading the head, telling clients from probes, answering.
+//!
+//! Owns: the bounds of the head and every HTTP answer. Does not own: the deadline, which the core keeps.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use async_tungstenite::tungstenite::{
+    handshake::{
+        headers::MAX_HEADERS,
+        machine::TryParse,
+        server::{Request, create_response, write_response},
+    },
+    http::{HeaderMap, HeaderValue},
+};
+
+/// The largest head of a request. Browsers send 500 bytes, some with cookies of other programs on the same host.
+pub(crate) const MAX_HEAD_BYTES: usize = 8 * 1024;
+
+/// The subprotocol of CLASP.
+const SUBPROTOCOL: &str = "clasp";
+
+/// What a request head asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// More bytes are needed to know.
+    Unfinished,
+    /// A WebSocket; `answer` accepts it, the WebSocket's bytes begin at `used`.
+    WebSocket { answer: Vec<u8>, used: usize },
+    /// Something else, or something that is wrong; `answer` is all there is to say.
+    Other { answer: Vec<u8> },
+}
+
+/// Looks at what has come so far.
+pub(crate) fn look_at(head: &[u8]) -> Asked {
+    let method = head.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_method = method.iter().all(u8::is_ascii_uppercase);
+    if !is_method || (method.is_empty() && !head.is_empty()) {
+        return other(400, "this is not HTTP; use ws://, not wss://", true);
+    }
+    let Some(end) = find(head, b"\r\n\r\n") else {
+        let too_large = head.len() >= MAX_HEAD_BYTES;
+        return if too_large { other(431, "the request head is too large", true) } else { Asked::Unfinished };
+    };
+    let line_end = find(head, b"\r\n").unwrap_or(end);
+    let line = String::from_utf8_lossy(head.get(..line_end).unwrap_or_default());
+    let mut words = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return other(400, "the request line must be METHOD PATH HTTP/1.1", true);
+    };
+    if !version.starts_with("HTTP/1.") {
+        return other(505, "use HTTP/1.1", true);
+    }
+    let headers = match HeaderMap::try_parse(head.get(line_end + 2..end + 4).unwrap_or_default()) {
+        Ok(Some((_, headers))) => headers,
+        _ => {
+            return other(
+                400,
+                &format!("the request has malformed headers, or more than {MAX_HEADERS}"),
+                true,
+            );
+        }
+    };
+    if headers.get("upgrade").is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        return upgrade(head.get(..end + 4).unwrap_or_default());
+    }
+    plain(method, target)
+}
+
+/// The answer to a request that is not answered otherwise: the client took too long, or there are too many.
+pub(crate) fn refusal(status: u16, text: &str) -> Vec<u8> {
+    response(status, text, true)
+}
+
+fn upgrade(head: &[u8]) -> Asked {
+    let request = match Request::try_parse(head) {
+        Ok(Some((_, request))) => request,
+        Ok(None) => return other(400, "the request is malformed", true),
+        Err(error) => return other(400, &error.to_string(), true),
+    };
+    let mut response = match create_response(&request) {
+        Ok(response) => response,
+        Err(error) => return other(400, &error.to_string(), true),
+    };
+    let offered = request.headers().get_all("sec-websocket-protocol").iter();
+    let mut offered = offered.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    if offered.any(|name| name.trim() == SUBPROTOCOL) {
+        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let mut answer = Vec::new();
+    match write_response(&mut answer, &response) {
+        Ok(()) => Asked::WebSocket { answer, used: head.len() },
+        Err(error) => other(400, &error.to_string(), true),
+    }
+}
+
+/// Probes as the stock router answers them, and a word of help for everybody else.
+fn plain(method: &str, target: &str) -> Asked {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let body = method != "HEAD";
+    match (method, path) {
+        ("GET" | "HEAD" | "POST" | "OPTIONS", "/" | "*") | ("GET" | "HEAD", "/healthz") => {
+            other(200, "ok", body)
+        }
+        ("GET" | "HEAD" | "POST" | "OPTIONS", _) => {
+            other(404, "nothing here: CLASP clients connect with a WebSocket, on any path", body)
+        }
+        _ => other(405, "this method is not served", body),
+    }
+}
+
+fn other(status: u16, text: &str, body: bool) -> Asked {
+    Asked::Other { answer: response(status, text, body) }
+}
+
+fn response(status: u16, text: &str, body: bool) -> Vec<u8> {
+    let reason = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "HTTP Version Not Supported",
+    };
+    let body_text = if body { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed("") };
+    let mut head = String::new();
+    let written = write!(
+        head,
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len() + 1
+    );
+    written.expect("writing to a String does not fail");
+    head.push_str(&body_text);
+    head.into_bytes()
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+use super::*;
+
+const UPGRADE: &str = "GET /any/path?x HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\n\
+    Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+fn asked(head: &str) -> Asked {
+    look_at(head.as_bytes())
+}
+
+fn answer(head: &str) -> String {
+    match asked(head) {
+        Asked::WebSocket { answer, .. } | Asked::Other { answer } => String::from_utf8(answer).unwrap(),
+        Asked::Unfinished => panic!("{head:?} is unfinished"),
+    }
+}
+
+#[test]
+fn a_websocket_is_accepted_on_any_path_and_what_follows_is_kept() {
+    let head = format!("{UPGRADE}\r\nrest");
+    let Asked::WebSocket { answer, used } = asked(&head) else { panic!("not accepted") };
+    assert_eq!(&head[used..], "rest");
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{answer}");
+    assert!(!answer.contains("sec-websocket-protocol"), "{answer}");
+}
+
+#[test]
+fn the_subprotocol_is_echoed_exactly_when_it_was_offered() {
+    for (offer, echoed) in [("clasp", true), ("mqtt, clasp", true), ("a,clasp ,b", true), ("clasp2", false)] {
+        let answer = answer(&format!("{UPGRADE}Sec-WebSocket-Protocol: {offer}\r\n\r\n")).to_lowercase();
+        assert_eq!(answer.contains("sec-websocket-protocol: clasp\r\n"), echoed, "{offer}");
+    }
+    let twice =
+        answer(&format!("{UPGRADE}Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: clasp\r\n\r\n"));
+    assert!(twice.to_lowercase().contains("sec-websocket-protocol: clasp\r\n"));
+}
+
+#[test]
+fn probes_get_200_and_everything_else_a_line_that_helps() {
+    for (request, status, body) in [
+        ("GET / HTTP/1.1", "200 OK", "ok\n"),
+        ("GET /?a=b HTTP/1.0", "200 OK", "ok\n"),
+        ("POST / HTTP/1.1", "200 OK", "ok\n"),
+        ("OPTIONS / HTTP/1.1", "200 OK", "ok\n"),
+        ("OPTIONS * HTTP/1.1", "200 OK", "ok\n"),
+        ("HEAD / HTTP/1.1", "200 OK", ""),
+        ("GET /healthz HTTP/1.1", "200 OK", "ok\n"),
+        ("GET /metrics HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("DELETE / HTTP/1.1", "405 Method Not Allowed", "this method"),
+        ("GET / HTTP/2.0", "505 ", "use HTTP/1.1"),
+        ("GET /", "400 ", "the request line"),
+        ("GET / HTTP/1.1 x", "400 ", "the request line"),
+    ] {
+        let answer = answer(&format!("{request}\r\nHost: h\r\n\r\n"));
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {head}");
+        assert!(rest.starts_with(body) && (!body.is_empty() || rest.is_empty()), "{request}: {rest}");
+    }
+}
+
+#[test]
+fn a_bad_upgrade_is_told_what_is_wrong() {
+    for (from, to, says) in [
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", "Version"),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X: y", "Key"),
+        ("Connection: keep-alive, Upgrade", "Connection: close", "Connection"),
+        ("GET ", "POST ", "GET"),
+    ] {
+        let answer = answer(&format!("{}\r\n", UPGRADE.replace(from, to)));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{to}: {answer}");
+        assert!(answer.contains(says), "{to}: {answer}");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_refused_without_waiting_for_more() {
+    for bytes in [&[0x16, 0x03, 0x01][..], &[0x53, 0x01, 0, 1], b"\r\n", &[0]] {
+        assert!(matches!(look_at(bytes), Asked::Other { .. }), "{bytes:x?}");
+    }
+    assert_eq!(look_at(b""), Asked::Unfinished);
+    assert_eq!(look_at(b"GET / HTTP/1.1\r\nHost: h\r\n"), Asked::Unfinished);
+}
+
+#[test]
+fn a_head_above_8_kib_is_refused() {
+    let mut head = b"GET / HTTP/1.1\r\nCookie: ".to_vec();
+    head.resize(MAX_HEAD_BYTES - 1, b'x');
+    assert_eq!(look_at(&head), Asked::Unfinished);
+    head.push(b'x');
+    let Asked::Other { answer } = look_at(&head) else { panic!("not refused") };
+    assert!(answer.starts_with(b"HTTP/1.1 431 "));
+}
+
+#[test]
+fn no_prefix_of_a_request_and_no_flipped_bit_panics() {
+    let head = format!("{UPGRADE}Sec-WebSocket-Protocol: clasp\r\n\r\n").into_bytes();
+    for end in 0..head.len() {
+        assert_eq!(look_at(&head[..end]), Asked::Unfinished, "{end}");
+    }
+    for bit in 0..head.len() * 8 {
+        let mut head = head.clone();
+        head[bit / 8] ^= 1 << (bit % 8);
+        let _ = look_at(&head);
+    }
+}

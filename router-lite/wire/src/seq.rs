@@ -129,14 +129,14 @@ impl<'a, T: Item<'a>> Seq<'a, T> {
         writer: &mut Writer<'_, S>,
         form: Form,
     ) -> Result<(), EncodeError> {
-        match self.0 {
+        match &self.0 {
             Repr::Raw(raw) if raw.canonical && raw.form == form => {
                 writer.room_for(raw.height)?;
                 writer.raw(raw.bytes);
                 return writer.check();
             }
             Repr::Items(items) => {
-                for item in items {
+                for item in *items {
                     item.write(writer, form)?;
                     writer.check()?;
                 }

@@ -46,7 +46,11 @@ impl Message<'_> {
         let start = out.len();
         out.reserve(header.encoded_len() + usize::from(payload_len));
         header.encode_into(out);
-        self.write_payload(&mut Writer::new(out)).inspect_err(|_| out.truncate(start))
+        if let Err(error) = self.write_payload(&mut Writer::new(out)) {
+            out.truncate(start);
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Writes one whole frame to the start of `out`; returns its length.
@@ -216,7 +220,7 @@ fn write_publish<S: Sink>(publish: &Publish<'_>, writer: &mut Writer<'_, S>) -> 
     writer.u8(code::PUBLISH);
     writer.u8(publish_flags(publish));
     writer.str(publish.address)?;
-    match publish.body {
+    match &publish.body {
         Body::None => writer.u8(0),
         Body::Value(value) => {
             writer.u8(1);

@@ -40,7 +40,11 @@ pub fn encode_signal_with_from(
     let start = out.len();
     out.reserve(header.encoded_len() + len);
     header.encode_into(out);
-    signal.write(&mut Writer::new(out)).inspect_err(|_| out.truncate(start))
+    if let Err(error) = signal.write(&mut Writer::new(out)) {
+        out.truncate(start);
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// The `from` entries of an encoded map.

@@ -104,11 +104,11 @@ impl<'a> Value<'a> {
     /// The data, without the tag.
     #[inline]
     pub(crate) fn write_data<S: Sink>(&self, writer: &mut Writer<'_, S>) -> Result<(), EncodeError> {
-        match *self {
+        match self {
             Value::Null => {}
-            Value::Bool(value) => writer.u8(value.into()),
+            Value::Bool(value) => writer.u8((*value).into()),
             Value::Int(value) => writer.u64(value.cast_unsigned()),
-            Value::Float(value) => writer.f64(value),
+            Value::Float(value) => writer.f64(*value),
             Value::Str(text) => writer.str(text)?,
             Value::Bytes(bytes) => writer.bytes(bytes)?,
             Value::Array(items) => {

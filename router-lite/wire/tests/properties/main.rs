@@ -222,6 +222,27 @@ fn nothing_deeper_than_the_limit_is_written() {
     assert_eq!(out, [7]);
 }
 
+/// As deep as it goes, in both forms, read and walked and written again.
+#[test]
+fn the_deepest_frame_needs_little_stack() {
+    let mut compact = vec![0x41];
+    let mut legacy = vec![0x81, 0xA4, b't', b'y', b'p', b'e', 0xA4, b'P', b'I', b'N', b'G'];
+    for _ in 0..MAX_DEPTH {
+        let len = u16::try_from(compact.len()).unwrap().to_be_bytes();
+        compact.splice(0..0, [0x30, 0, 0, 1, len[0], len[1]]);
+        legacy.splice(0..0, *b"\x82\xA4type\xA6BUNDLE\xA8messages\x91");
+    }
+    let read = move || {
+        for frame in [frame(&compact), frame(&legacy)] {
+            let mut scratch = Vec::new();
+            accepted(&Message::decode(&frame, &mut scratch).unwrap().1);
+        }
+    };
+    // Optimised: half of what musl gives a thread. Unoptimised stack frames are several times as large.
+    let stack = if cfg!(debug_assertions) { 512 } else { 64 } * 1024;
+    std::thread::Builder::new().stack_size(stack).spawn(read).unwrap().join().unwrap();
+}
+
 #[test]
 fn what_does_not_fit_a_frame_is_refused_with_its_size() {
     let long: &str = String::leak("x".repeat(MAX_PAYLOAD_BYTES));

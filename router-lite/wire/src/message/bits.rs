@@ -67,7 +67,7 @@ impl TypeMask {
     #[must_use]
     pub const fn accepts(self, signal: SignalType) -> bool {
         let known = self.0 & Self::ALL.0;
-        self.0 == 0xFF || known == 0 || known & (1 << signal as u8) != 0
+        known == 0 || known & (1 << signal as u8) != 0
     }
 }
 
@@ -98,4 +98,38 @@ pub enum Phase {
     End = 2,
     /// It is called off.
     Cancel = 3,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_accepts_the_types_it_lists_and_everything_if_it_lists_none() {
+        let all = [
+            SignalType::Param,
+            SignalType::Event,
+            SignalType::Stream,
+            SignalType::Gesture,
+            SignalType::Timeline,
+        ];
+        for mask in 0..=u8::MAX {
+            for signal in all {
+                let listed = mask & (1 << signal as u8) != 0;
+                assert_eq!(
+                    TypeMask(mask).accepts(signal),
+                    listed || mask & 0x1F == 0,
+                    "{mask:02x} {signal:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_of_bits_contains_what_it_was_made_of() {
+        let both = Features::PARAM.with(Features::STREAM);
+        assert_eq!(both, Features(0xA0));
+        assert!(both.contains(Features::PARAM) && !both.contains(Features::PARAM.with(Features::EVENT)));
+        assert_eq!((Features::ALL, TypeMask::ALL), (Features(0xFC), TypeMask(0x1F)));
+    }
 }

@@ -43,14 +43,10 @@ impl Message<'_> {
     pub fn encode_with_qos(&self, qos: QoS, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let payload_len = self.measure()?;
         let header = Header { qos, timestamp_us: None, payload_len };
-        let start = out.len();
         out.reserve(header.encoded_len() + usize::from(payload_len));
         header.encode_into(out);
-        if let Err(error) = self.write_payload(&mut Writer::new(out)) {
-            out.truncate(start);
-            return Err(error);
-        }
-        Ok(())
+        // Measuring went the same way and would have found whatever could go wrong here.
+        self.write_payload(&mut Writer::new(out))
     }
 
     /// Writes one whole frame to the start of `out`; returns its length.

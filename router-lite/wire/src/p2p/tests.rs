@@ -232,11 +232,13 @@ fn a_relayed_signal_has_exactly_one_from_and_it_is_the_senders() {
     let others = [text("type", "offer"), Entry { key: "x", value: Value::Map(Seq::items(&nested)) }];
     let [kind, inner] = others;
     let kept: Vec<String> = others.iter().map(|entry| format!("{}={:?}", entry.key, entry.value)).collect();
-    let claims: [&[Entry<'_>]; 6] = [
+    let claims: [&[Entry<'_>]; 8] = [
         &[kind, inner],
         &[kind, text("from", FROM), inner],
         &[text("from", "somebody else, at length"), kind, inner],
         &[kind, inner, text("from", "")],
+        &[text("from", "a"), kind, text("from", FROM), inner],
+        &[text("from", FROM), kind, text("from", FROM), inner],
         &[text("from", FROM), kind, text("from", "b"), inner, text("from", FROM)],
         &[kind, Entry { key: "from", value: Value::Map(Seq::items(&nested)) }, inner],
     ];

@@ -153,7 +153,11 @@ impl Entropy {
     }
 
     fn types(&mut self) -> TypeMask {
-        if self.bool() { TypeMask(self.byte()) } else { TypeMask(self.byte() & TypeMask::ALL.0) }
+        match self.below(3) {
+            0 => TypeMask::ANY,
+            1 => TypeMask(self.byte()),
+            _ => TypeMask(self.byte() & TypeMask::ALL.0),
+        }
     }
 
     fn federation_sync(&mut self) -> FederationSync<'static> {

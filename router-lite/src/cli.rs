@@ -22,11 +22,11 @@ pub(crate) struct Args {
     name: String,
 
     /// Sessions at a time: 1 to 65536.
-    #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_SESSIONS)]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value_t = limits::MAX_SESSIONS)]
     max_sessions: usize,
 
     /// Messages a second from one session: 1 to 1000000, or 0 for no limit.
-    #[arg(long, value_name = "COUNT", default_value_t = limits::RATE)]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value_t = limits::RATE)]
     rate: u32,
 
     /// What sessions from other machines may do: `signaling` (find peers and exchange P2P signals) or `full`.

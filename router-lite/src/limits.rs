@@ -57,8 +57,8 @@ pub const OUTBOX_FRAMES: usize = 256;
 /// Four of the largest frames, so that no single message fills an outbox.
 pub const OUTBOX_BYTES: usize = 256 * 1024;
 /// Frames waiting for an in-process session. No socket drains it while one input is worked off, so that it must hold
-/// what the largest bundle (65 535 bytes of 14-byte SETs) sets loose; [`OUTBOX_BYTES`] bounds it as well.
-pub const LOCAL_OUTBOX_FRAMES: usize = 5120;
+/// what the largest bundle sets loose: 65 535 bytes of SETs of 7 bytes. [`OUTBOX_BYTES`] bounds it as well.
+pub const LOCAL_OUTBOX_FRAMES: usize = 10 * 1024;
 /// Above this an outbox asks to be written at once and not when the input is worked off.
 pub const OUTBOX_HIGH_WATER_FRAMES: usize = 64;
 /// See [`OUTBOX_HIGH_WATER_FRAMES`].
@@ -134,6 +134,7 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const BURST_QUIET: Duration = Duration::from_secs(10);
 
 const _: () = {
+    assert!(LOCAL_OUTBOX_FRAMES >= MAX_PAYLOAD_BYTES / 7);
     assert!(OUTBOX_BYTES >= 3 * MAX_FRAME_BYTES);
     assert!(BACKLOG_LOW_WATER_BYTES + 2 * MAX_FRAME_BYTES < OUTBOX_BYTES);
     assert!(OUTBOX_HIGH_WATER_FRAMES + 2 * WORK_STEP <= OUTBOX_FRAMES);

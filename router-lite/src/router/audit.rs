@@ -6,7 +6,6 @@ use crate::connection::{Connection, State};
 /// How much the router holds. With no connection left, everything but `params`, `param_bytes`, `signals` and
 /// `signal_bytes` is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub struct Counts {
     /// Connections, those being closed included.
     pub connections: usize,

@@ -4,15 +4,12 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use async_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{
-        Error as WsError, Message as WsMessage, client::IntoClientRequest as _, protocol::CloseFrame,
-    },
+    tungstenite::{Message as WsMessage, client::IntoClientRequest as _, protocol::CloseFrame},
 };
-use clasp_wire::{
-    Message, QoS, Value,
-    message::{Body, Features, Hello, Phase, Publish, Set, SignalType, Subscribe, TypeMask},
-};
+use clasp_wire::Message;
 use smol::{Timer, future::FutureExt as _, net::TcpStream, stream::StreamExt as _};
+
+use crate::messages::{encode, hello};
 
 /// Nothing in these tests takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +74,7 @@ impl Client {
                 Some(Ok(WsMessage::Close(close))) => return Next::Close(close),
                 Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => {}
                 Some(Ok(other)) => panic!("{other:?}"),
-                Some(Err(error)) => return Next::Broken(error),
+                Some(Err(error)) => panic!("{error}"),
                 None => return Next::End,
             }
         }
@@ -114,7 +111,6 @@ impl Client {
 pub(crate) enum Next {
     Frame(Vec<u8>),
     Close(Option<CloseFrame>),
-    Broken(WsError),
     End,
 }
 
@@ -125,50 +121,4 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         panic!("it takes longer than {PATIENCE:?}")
     };
     future.or(late).await
-}
-
-pub(crate) fn encode(message: &Message<'_>) -> Vec<u8> {
-    encode_qos(message.default_qos(), message)
-}
-
-pub(crate) fn encode_qos(qos: QoS, message: &Message<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    message.encode_with_qos(qos, &mut frame).unwrap();
-    frame
-}
-
-pub(crate) fn hello(token: &str) -> Message<'_> {
-    Message::Hello(Hello { version: 1, features: Features(0xE0), name: "test", token })
-}
-
-pub(crate) fn subscribe(id: u32, pattern: &str) -> Message<'_> {
-    Message::Subscribe(Subscribe {
-        id,
-        pattern,
-        types: TypeMask(0xFF),
-        max_rate: None,
-        epsilon: None,
-        history: None,
-        window: None,
-    })
-}
-
-pub(crate) fn publish<'a>(signal: SignalType, address: &'a str, value: Value<'a>) -> Message<'a> {
-    Message::Publish(Publish {
-        address,
-        signal,
-        phase: Phase::Start,
-        body: Body::Value(value),
-        timestamp_us: None,
-        id: None,
-        rate: None,
-    })
-}
-
-pub(crate) fn event<'a>(address: &'a str, value: Value<'a>) -> Message<'a> {
-    publish(SignalType::Event, address, value)
-}
-
-pub(crate) fn set<'a>(address: &'a str, value: Value<'a>) -> Message<'a> {
-    Message::Set(Set { address, value, revision: None, lock: false, unlock: false, ttl: None })
 }

@@ -1,0 +1,184 @@
+//! Connections end with a reason, from either side.
+
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::{
+    Message as WsMessage,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+use clasp_wire::{Message, Value, limits::MAX_FRAME_BYTES};
+use router_lite::Config;
+use smol::stream::StreamExt as _;
+
+use crate::{
+    client::{Client, Next, soon},
+    messages::{event, hello, short, subscribe},
+    with_server,
+};
+
+#[test]
+fn a_websocket_without_hello_is_told_and_closed_in_time() {
+    let config = Config::default().with_hello_timeout(Duration::from_millis(50)).unwrap();
+    with_server(config, async |_, to| {
+        let mut client = Client::connect(to).await;
+        let (code, reason, frames) = client.until_closed().await;
+        assert_eq!((code, &*reason), (1008, "no HELLO in time"));
+        assert_eq!(short(&frames[0]), "ERROR 502 no HELLO in time");
+        assert!(matches!(client.next().await, Next::End), "and the socket is closed");
+    });
+}
+
+#[test]
+fn every_refusal_at_the_door_is_an_error_and_a_close_with_a_reason() {
+    with_server(Config::default().with_max_sessions(1).unwrap(), async |_, to| {
+        let (_first, _) = Client::session(to).await;
+        for (message, code, error) in [
+            (Message::Ping, 1002, "ERROR 101 the first message must be HELLO"),
+            (hello("cpsk_x"), 1008, "ERROR 300 Invalid token: token not found"),
+            (hello(""), 1013, "ERROR 503 Session limit reached (max 1)"),
+        ] {
+            let mut client = Client::connect(to).await;
+            client.send(&message).await;
+            let (seen, reason, frames) = client.until_closed().await;
+            assert_eq!((seen, short(&frames[0])), (code, error.to_owned()));
+            assert!(!reason.is_empty());
+        }
+        let mut client = Client::connect(to).await;
+        client.send_frame(b"junk".to_vec()).await;
+        assert_eq!(client.until_closed().await.0, 1002);
+    });
+}
+
+#[test]
+fn a_client_that_closes_gets_its_close_back() {
+    with_server(Config::default(), async |server, to| {
+        let (mut client, _) = Client::session(to).await;
+        let bye = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        soon(client.ws.close(Some(bye))).await.unwrap();
+        assert!(matches!(client.next().await, Next::Close(Some(close)) if close.code == CloseCode::Normal));
+        assert!(matches!(client.next().await, Next::End));
+        let (mut other, _) = Client::session(to).await;
+        other.settle().await;
+        assert_eq!(server.counters().connections, 2);
+    });
+}
+
+#[test]
+fn a_client_that_vanishes_leaves_nothing_behind() {
+    with_server(Config::default().with_max_sessions(1).unwrap(), async |_, to| {
+        for _ in 0..20 {
+            let (client, _) = soon(async {
+                loop {
+                    let mut client = Client::connect(to).await;
+                    client.send(&hello("")).await;
+                    if let Next::Frame(frame) = client.next().await
+                        && short(&frame) == "WELCOME"
+                    {
+                        return (client, ());
+                    }
+                }
+            })
+            .await;
+            drop(client);
+        }
+    });
+}
+
+#[test]
+fn a_message_larger_than_a_frame_is_closed_with_1009() {
+    with_server(Config::default(), async |server, to| {
+        let (mut client, _) = Client::session(to).await;
+        let mut frame = vec![0; MAX_FRAME_BYTES];
+        frame[0] = 0x53;
+        client.send_frame(frame.clone()).await;
+        assert_eq!(client.settle().await.len(), 1, "the largest frame is merely undecodable");
+        frame.push(0);
+        client.send_frame(frame).await;
+        let (code, reason, _) = client.until_closed().await;
+        assert_eq!((code, &*reason), (1009, "message of 65548 bytes, 65547 allowed"));
+        assert_eq!(server.counters().oversize_messages, 1);
+    });
+}
+
+#[test]
+fn text_is_ignored_and_counted() {
+    with_server(Config::default(), async |server, to| {
+        let mut client = Client::connect(to).await;
+        soon(client.ws.send(WsMessage::text("hello?"))).await.unwrap();
+        client.hello().await;
+        soon(client.ws.send(WsMessage::text("hello?"))).await.unwrap();
+        assert_eq!(client.settle().await.len(), 0);
+        assert_eq!(server.counters().text_messages, 2);
+    });
+}
+
+#[test]
+fn an_unmasked_frame_is_closed_with_1002() {
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    with_server(Config::default(), async |_, to| {
+        let (client, _) = Client::session(to).await;
+        let mut raw = client.ws.into_inner();
+        raw.write_all(&[0x82, 0x01, 0x00]).await.unwrap();
+        let mut rest = Vec::new();
+        soon(raw.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!((rest[0], &rest[2..4]), (0x88, &1002_u16.to_be_bytes()[..]));
+    });
+}
+
+#[test]
+fn pings_are_answered_and_sent_and_who_does_not_answer_is_closed() {
+    let config = Config::default().with_ping_interval(Duration::from_millis(40)).unwrap();
+    with_server(config, async |server, to| {
+        let (mut client, _) = Client::session(to).await;
+        soon(client.ws.send(WsMessage::Ping("x".into()))).await.unwrap();
+        let mut pongs = 0;
+        for _ in 0..6 {
+            // Reading answers the router's pings.
+            match soon(client.ws.next()).await.unwrap().unwrap() {
+                WsMessage::Pong(payload) => pongs += usize::from(payload == "x"),
+                WsMessage::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(pongs, 1);
+        drop(client);
+        let (mute, _) = Client::session(to).await;
+        let mut raw = mute.ws.into_inner();
+        let mut seen = Vec::new();
+        soon(smol::io::AsyncReadExt::read_to_end(&mut raw, &mut seen)).await.unwrap();
+        assert_eq!(seen[..4], [0x89, 0, 0x89, 0], "two pings");
+        assert_eq!((seen[4], &seen[6..8]), (0x88, &1011_u16.to_be_bytes()[..]));
+        assert_eq!(server.counters().silent_clients, 1);
+    });
+}
+
+#[test]
+fn shutting_down_tells_everybody_and_does_not_wait_for_who_does_not_listen() {
+    with_server(Config::default(), async |server, to| {
+        let (mut listens, _) = Client::session(to).await;
+        let (_deaf, _) = Client::session(to).await;
+        let local = server.attach();
+        soon(server.shutdown()).await;
+        let (code, reason, _) = listens.until_closed().await;
+        assert_eq!((code, &*reason), (1001, "router is shutting down"));
+        assert_eq!(soon(local.recv()).await, None);
+        drop(smol::net::TcpStream::connect(to).await.unwrap_err());
+    });
+}
+
+#[test]
+fn what_was_sent_before_the_close_arrives() {
+    with_server(Config::default().with_rate(0).unwrap(), async |server, to| {
+        let (mut hears, _) = Client::session(to).await;
+        hears.send(&subscribe(1, "/**")).await;
+        hears.settle().await;
+        let (mut sender, _) = Client::session(to).await;
+        for n in 0..200 {
+            sender.send(&event("/a", Value::Int(n))).await;
+        }
+        sender.settle().await;
+        soon(server.shutdown()).await;
+        let (_, _, frames) = hears.until_closed().await;
+        assert_eq!(frames.len(), 200);
+    });
+}

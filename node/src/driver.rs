@@ -25,6 +25,7 @@ use smol::channel::{Receiver, Sender};
 use smol::stream::Stream;
 
 pub use builder::{NodeBuilder, Running, StartError};
+pub use clock::{now, seed};
 pub use events::Events;
 pub use handle::{CallError, NodeHandle, Stopped};
 pub use interfaces::Loopback;
@@ -35,7 +36,6 @@ use crate::event::{Event, Step};
 use crate::limits::COMMAND_QUEUE;
 use crate::node::{Input, Node, Output};
 use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
-use clock::now;
 use events::{EventQueue, TooSlow};
 use handle::{Command, Outbound};
 use routers::{News, Routers, What};
@@ -241,6 +241,9 @@ impl Driver {
             Command::Disconnect { link, reason } => self.node.disconnect(now(), link, &reason),
             Command::Peers { reply } => answer(&reply, self.node.peers().cloned().collect()),
             Command::Links { reply } => answer(&reply, self.node.links().collect()),
+            Command::Sessions { reply } => {
+                answer(&reply, self.node.sessions().map(|(_, id)| id.to_owned()).collect());
+            }
             Command::Counters { reply } => answer(&reply, self.node.counters()),
             Command::Shutdown { .. } => {} // `run` takes it
         }

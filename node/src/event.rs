@@ -20,6 +20,12 @@ impl RouterId {
     pub const fn new(place: u8) -> Self {
         Self(place)
     }
+
+    /// Its place in the configuration.
+    #[must_use]
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 impl fmt::Display for RouterId {

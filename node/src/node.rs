@@ -271,6 +271,12 @@ impl Node {
         self.roster.iter()
     }
 
+    /// Our session ids on the routers that know us now.
+    pub fn sessions(&self) -> impl Iterator<Item = (RouterId, &str)> {
+        let numbered = self.routers.iter().zip(0..);
+        numbered.filter_map(|(router, place)| Some((RouterId(place), router.session.id()?)))
+    }
+
     /// What was refused, dropped or ignored so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

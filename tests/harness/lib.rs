@@ -1,6 +1,7 @@
-//! What the scenarios share: a simulated world in which real cores run in virtual time.
+//! What the scenarios share: a simulated world in which real cores run in virtual time, and real nodes on real sockets.
 
 mod network;
+pub mod real;
 mod world;
 
 pub use network::{Faults, Network};

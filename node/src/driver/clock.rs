@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
-/// Now.
+/// The time, to be handed to a core.
 #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
-pub(crate) fn now() -> Instant {
+#[must_use]
+pub fn now() -> Instant {
     Instant::now()
 }
 
-/// A seed for a core.
+/// A seed from the operating system, to be handed to a core.
 ///
 /// # Errors
 /// When the operating system has no randomness to give.
-pub(crate) fn seed() -> std::io::Result<[u8; 32]> {
+pub fn seed() -> std::io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(seed)

@@ -17,6 +17,7 @@ pub(super) enum Command {
     Peers { reply: Sender<Vec<PeerInfo>> },
     Links { reply: Sender<Vec<LinkInfo>> },
     Counters { reply: Sender<Counters> },
+    Sessions { reply: Sender<Vec<String>> },
     Shutdown { reply: Sender<()> },
 }
 
@@ -114,6 +115,14 @@ impl NodeHandle {
     /// When the node has stopped.
     pub async fn links(&self) -> Result<Vec<LinkInfo>, Stopped> {
         self.call(|reply| Command::Links { reply }).await
+    }
+
+    /// Our session ids on the routers that know us now.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn sessions(&self) -> Result<Vec<String>, Stopped> {
+        self.call(|reply| Command::Sessions { reply }).await
     }
 
     /// What was refused, dropped or ignored so far.

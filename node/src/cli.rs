@@ -1,0 +1,261 @@
+//! The command line: what it accepts, and which command does it.
+
+mod client;
+mod demo;
+mod output;
+mod peers;
+mod ping;
+mod recv;
+mod router;
+mod run;
+mod send;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clasp_node::RouterUrl;
+use smol::LocalExecutor;
+
+/// Finds peers through a CLASP router, then talks to them directly over encrypted WebRTC data channels.
+///
+/// Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "clasp-node", version)]
+struct Cli {
+    /// What to log, as in `info` or `clasp_node=debug`; goes to stderr [default: $RUST_LOG, or warn]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node and the router in it until interrupted
+    Run(RunArgs),
+    /// Run only a router until interrupted
+    Router(RouterArgs),
+    /// List the peers that have announced themselves
+    Peers(PeersArgs),
+    /// Send a file, or standard input, to a peer that runs `recv`
+    Send(SendArgs),
+    /// Receive what a peer sends, and write it to standard output or a file
+    Recv(RecvArgs),
+    /// Measure the round trip to a peer over both data channels
+    Ping(PingArgs),
+    /// Show it working: a router and two nodes as three processes on this machine
+    Demo(DemoArgs),
+    /// One of the nodes of `demo`
+    #[command(hide = true)]
+    DemoNode(DemoNodeArgs),
+}
+
+/// The router in the process.
+#[derive(Debug, Args)]
+struct RouterArgs {
+    /// Address to listen on; may be given several times [default: [::]:7330, which is IPv4 too]
+    #[arg(long, value_name = "ADDR:PORT")]
+    bind: Vec<SocketAddr>,
+    /// Sessions at once
+    #[arg(long, value_name = "N")]
+    max_sessions: Option<usize>,
+    /// Messages per second and session; 0 for no limit
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// What sessions from other machines may do
+    #[arg(long, value_enum, default_value_t = Remote::Signaling)]
+    remote: Remote,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Remote {
+    /// Only find each other and exchange P2P signals
+    Signaling,
+    /// Everything
+    Full,
+}
+
+/// How a node presents itself and reaches others.
+#[derive(Debug, Args)]
+struct NodeArgs {
+    /// The name announced to peers [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// How long a link may take to open
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    connect_timeout: Duration,
+    /// Use the loopback interface only
+    #[arg(long)]
+    loopback: bool,
+}
+
+/// How to find the other side.
+#[derive(Debug, Args)]
+struct ClientArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Router to meet on; may be given several times
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:7330")]
+    router: Vec<RouterUrl>,
+    /// How long to wait for a router, and for the peer to show up
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    wait: Duration,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(flatten)]
+    embedded: RouterArgs,
+    /// Another router to be present on as well, such as ws://10.0.0.1:7330; may be given several times
+    #[arg(long, value_name = "URL")]
+    router: Vec<RouterUrl>,
+    /// Print every event as JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PeersArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// How long to listen for announcements
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    listen: Duration,
+}
+
+#[derive(Debug, Args)]
+struct SendArgs {
+    /// The peer: its name, its session id, or the beginning of it
+    peer: String,
+    /// What to send; `-` is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// Send every line as soon as it is read, as its own message
+    #[arg(long)]
+    lines: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct RecvArgs {
+    /// Where to write; `-` is standard output
+    #[arg(short, long, default_value = "-")]
+    output: PathBuf,
+    /// Accept only this peer: its name, its session id, or the beginning of it
+    #[arg(long, value_name = "PEER")]
+    from: Option<String>,
+    /// Print messages that are not part of a transfer (such as a stock peer's), one per line
+    #[arg(long)]
+    lines: bool,
+    /// Go on after the first transfer, until interrupted
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct PingArgs {
+    /// The peer: its name, its session id, or the beginning of it
+    peer: String,
+    /// How many
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// Time between two
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    interval: Duration,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// How much to transfer
+    #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    size: u32,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoNodeArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// Call the node of this name
+    #[arg(long)]
+    call: Option<String>,
+    /// Bytes to transfer to it
+    #[arg(long, default_value_t = 0)]
+    bytes: u64,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "a number of seconds, 0 or more".to_owned())
+}
+
+/// Why a command failed; the text is for people and says what to do where there is something to do.
+#[derive(Debug)]
+enum Failure {
+    /// Something did not work.
+    Failed(String),
+    /// A value on the command line is out of its range.
+    Usage(String),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Parses the command line, runs the command, and turns its result into an exit status.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut logger = env_logger::Builder::new();
+    match (&cli.log, std::env::var("RUST_LOG")) {
+        (Some(filter), _) => logger.parse_filters(filter),
+        (None, Ok(filter)) => logger.parse_filters(&filter),
+        (None, Err(_)) => logger.parse_filters("warn"),
+    };
+    logger.init();
+
+    let executor = Rc::new(LocalExecutor::new());
+    let result = smol::block_on(executor.run(async {
+        match cli.command {
+            Command::Run(args) => run::run(args, &executor).await,
+            Command::Router(args) => router::run(args, &executor).await,
+            Command::Peers(args) => peers::run(args, &executor).await,
+            Command::Send(args) => send::run(args, &executor).await,
+            Command::Recv(args) => recv::run(args, &executor).await,
+            Command::Ping(args) => ping::run(args, &executor).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::DemoNode(args) => demo::node(args, &executor).await,
+        }
+    }));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(why)) => {
+            eprintln!("clasp-node: {why}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(why)) => {
+            eprintln!("clasp-node: {why}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Interrupted) => ExitCode::from(130),
+    }
+}

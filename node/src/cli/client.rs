@@ -1,0 +1,176 @@
+//! What the short-lived commands have in common: start a node, find the peer, open the link.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_signal::{Signal, Signals};
+use clasp_node::driver::{Loopback, RouterAddress};
+use clasp_node::{Event, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running};
+use smol::LocalExecutor;
+use smol::future::FutureExt;
+use smol::stream::StreamExt;
+
+use super::{ClientArgs, Failure, NodeArgs};
+
+/// The shortest beginning of a session id that is taken for one.
+const MIN_PREFIX: usize = 4;
+
+impl NodeArgs {
+    pub(super) fn builder(&self) -> NodeBuilder {
+        let config = NodeConfig {
+            name: self.name.clone().unwrap_or_else(host_name),
+            connect_timeout: self.connect_timeout,
+            ..NodeConfig::default()
+        };
+        let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
+        NodeBuilder::new().config(config).loopback(loopback)
+    }
+}
+
+/// The host's name, clipped to what a node may be called.
+fn host_name() -> String {
+    let uname = rustix::system::uname();
+    let name: String = uname.nodename().to_string_lossy().chars().take(15).collect();
+    if name.is_empty() { "clasp-node".to_owned() } else { name }
+}
+
+/// An open link.
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) path: String,
+    pub(super) after: Duration,
+}
+
+/// A node at work for one command.
+pub(super) struct Client {
+    pub(super) running: Running,
+    wait: Duration,
+}
+
+impl Client {
+    /// Starts a node and waits until a router has welcomed it.
+    pub(super) async fn start(
+        args: &ClientArgs,
+        executor: &Rc<LocalExecutor<'static>>,
+    ) -> Result<Self, Failure> {
+        let mut builder = args.node.builder();
+        for url in &args.router {
+            builder = builder.router(url.clone());
+        }
+        let running = start(builder, executor).await?;
+        let client = Self { running, wait: args.wait };
+        let mut unreachable = Vec::new();
+        client
+            .until(async |client| {
+                while let Some(event) = client.running.events.next().await {
+                    match event {
+                        Event::RouterReady { .. } => return Ok(()),
+                        // The node would try for ever; a person who typed a wrong address would rather know.
+                        Event::RouterLost { why, .. } => {
+                            unreachable.push(why);
+                            if unreachable.len() >= args.router.len() {
+                                return Err(Failure::Failed(unreachable.join("; ")));
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                Err(Failure::Failed("the node stopped".to_owned()))
+            })
+            .await
+            .unwrap_or_else(|| {
+                Err(Failure::Failed(format!("no router welcomed us within {:?}", args.wait)))
+            })?;
+        Ok(client)
+    }
+
+    /// Waits for the peer that `wanted` names.
+    pub(super) async fn find(&self, wanted: &str) -> Result<PeerInfo, Failure> {
+        let found = self
+            .until(async |client| {
+                loop {
+                    let peers = client.running.handle.peers().await?;
+                    let matching: Vec<_> = peers.iter().filter(|peer| is(peer, wanted)).collect();
+                    match matching.as_slice() {
+                        [] => {}
+                        [peer] => return Ok((*peer).clone()),
+                        several => {
+                            let ids: Vec<_> = several.iter().map(|peer| peer.session.as_str()).collect();
+                            let ids = ids.join(", ");
+                            return Err(Failure::Failed(format!("{wanted:?} could be any of {ids}")));
+                        }
+                    }
+                    while !matches!(client.running.events.next().await, None | Some(Event::PeerSeen(_))) {}
+                }
+            })
+            .await;
+        found.unwrap_or_else(|| {
+            let wait = self.wait;
+            let hint = "`clasp-node peers` lists who is there";
+            Err(Failure::Failed(format!("no peer called {wanted:?} within {wait:?}; {hint}")))
+        })
+    }
+
+    /// Opens a link. The node's own timeout applies.
+    pub(super) async fn connect(&self, peer: &PeerInfo) -> Result<Link, Failure> {
+        let id = self.running.handle.connect(peer.router, &peer.session).await?;
+        while let Some(event) = self.running.events.next().await {
+            match event {
+                Event::Connected { link, path, after, .. } if link == id => {
+                    let path = format!("{} to {}", path.local, path.remote);
+                    return Ok(Link { id, path, after });
+                }
+                Event::Failed { link, why, .. } if link == id => {
+                    return Err(Failure::Failed(why.to_string()));
+                }
+                _ => {}
+            }
+        }
+        Err(Failure::Failed("the node stopped".to_owned()))
+    }
+
+    /// Runs `work` for at most the time the user is ready to wait; `None` if that was not enough.
+    async fn until<T>(&self, work: impl AsyncFnOnce(&Self) -> T) -> Option<T> {
+        async { Some(work(self).await) }
+            .or(async {
+                smol::Timer::after(self.wait).await;
+                None
+            })
+            .await
+    }
+}
+
+/// Starts a node; values out of range are the user's mistake, the rest is not.
+pub(super) async fn start(
+    builder: NodeBuilder,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<Running, Failure> {
+    let running = builder.start(executor).await.map_err(|error| match error {
+        clasp_node::driver::StartError::Config(error) => Failure::Usage(error.to_string()),
+        error => Failure::Failed(error.to_string()),
+    })?;
+    log::warn!("trust is open: every peer that can reach a router of this node may connect to it");
+    for router in &running.routers {
+        if let RouterAddress::Url(url) = router {
+            log::info!("router {url}");
+        }
+    }
+    Ok(running)
+}
+
+/// Whether `wanted` names this peer: by name, session id, or the beginning of it.
+pub(super) fn is(peer: &PeerInfo, wanted: &str) -> bool {
+    peer.name.as_deref() == Some(wanted)
+        || peer.session == wanted
+        || wanted.len() >= MIN_PREFIX && peer.session.starts_with(wanted)
+}
+
+/// Runs `work` until it is done or the user interrupts it.
+pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    work.or(async {
+        signals.next().await;
+        Err(Failure::Interrupted)
+    })
+    .await
+}

@@ -1,0 +1,68 @@
+//! What commands print: events as JSON, and lines on standard output that never block the node.
+
+use std::io::Write;
+
+use clasp_node::Event;
+use serde_json::{Value, json};
+
+/// Prints a line. Short lines on a terminal or a pipe with a reader do not block; a closed pipe ends the command.
+pub(super) fn line(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Prints a JSON object on a line of its own.
+pub(super) fn object(value: &Value) -> std::io::Result<()> {
+    line(&value.to_string())
+}
+
+/// An event as JSON. Data is told by its length: it may be anything.
+pub(super) fn event(event: &Event) -> Value {
+    match event {
+        Event::RouterReady { router, session, name } => {
+            json!({"event": "router_ready", "router": router, "session": session, "name": name})
+        }
+        Event::RouterLost { router, why, retry_in } => {
+            json!({"event": "router_lost", "router": router, "why": why, "retry_in_ms": millis(*retry_in)})
+        }
+        Event::PeerSeen(peer) => json!({"event": "peer_seen", "peer": peer}),
+        Event::Connecting { link, peer, role } => {
+            json!({"event": "connecting", "link": link, "peer": peer, "role": role})
+        }
+        Event::State { link, state } => json!({"event": "state", "link": link, "state": state}),
+        Event::Step { link, peer, role, step } => {
+            json!({"event": "step", "link": link, "peer": peer, "role": role, "step": step})
+        }
+        Event::Connected { link, peer, role, path, after } => json!({
+            "event": "connected", "link": link, "peer": peer, "role": role,
+            "local": path.local.to_string(), "remote": path.remote.to_string(), "after_ms": millis(*after),
+        }),
+        Event::Data { link, channel, bytes } => {
+            json!({"event": "data", "link": link, "channel": channel, "bytes": bytes.len()})
+        }
+        Event::Pong { link, channel, rtt, .. } => {
+            json!({"event": "pong", "link": link, "channel": channel, "rtt_ms": millis(*rtt)})
+        }
+        Event::Failed { link, peer, why } => {
+            json!({"event": "failed", "link": link, "peer": peer, "why": why.to_string()})
+        }
+        Event::Disconnected { link, peer, why } => {
+            json!({"event": "disconnected", "link": link, "peer": peer, "why": why.to_string()})
+        }
+        Event::Refused { peer, why } => json!({"event": "refused", "peer": peer, "why": why}),
+        _ => json!({"event": "other"}),
+    }
+}
+
+/// Milliseconds with microseconds behind the point.
+pub(super) fn millis(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A count of bytes for people.
+pub(super) fn megabytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let megabytes = bytes as f64 / 1e6;
+    format!("{megabytes:.1} MB")
+}

@@ -1,0 +1,164 @@
+//! `clasp-node recv`
+
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
+use clasp_node::{Channel, Event, LinkId};
+use serde_json::json;
+use smol::LocalExecutor;
+use smol::future::FutureExt;
+use smol::io::{AsyncWrite, AsyncWriteExt};
+
+use super::client::{Client, interruptible, is};
+use super::{Failure, RecvArgs, output};
+
+/// How long the last word may take to reach the sender, who hangs up when it has.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Room between the node and a slow reader of standard output; beyond, the sender is slowed down.
+const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
+
+pub(super) async fn run(args: RecvArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+    let to_stdout = args.output == Path::new("-");
+    let mut sink = create(&args.output).await?;
+    let client = Client::start(&args.client, executor).await?;
+    for session in own_sessions(&client).await? {
+        eprintln!("clasp-node: waiting as {session}");
+    }
+    let received = interruptible(async {
+        loop {
+            let (bytes, outcome) = receive(&client, &args, &mut sink).await?;
+            if let Outcome::Failed(why) = outcome {
+                return Err(Failure::Failed(why));
+            }
+            let summary = json!({"event": "received", "bytes": bytes});
+            match (args.client.json, to_stdout) {
+                (true, false) => output::object(&summary)?,
+                (true, true) => eprintln!("{summary}"), // standard output carries the data
+                (false, _) => eprintln!("clasp-node: received {}", output::megabytes(bytes)),
+            }
+            if !args.follow {
+                return Ok(());
+            }
+        }
+    })
+    .await;
+    client.running.handle.shutdown().await;
+    match received {
+        Err(Failure::Interrupted) if args.follow => Ok(()),
+        other => other,
+    }
+}
+
+type Sink = Pin<Box<dyn AsyncWrite>>;
+
+async fn create(path: &Path) -> Result<Sink, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::pin(smol::Unblock::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdout())));
+    }
+    let file = smol::fs::File::create(path)
+        .await
+        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+    Ok(Box::pin(file))
+}
+
+async fn own_sessions(client: &Client) -> Result<Vec<String>, Failure> {
+    Ok(client.running.handle.sessions().await?)
+}
+
+/// Receives one transfer; messages that belong to none are printed if wanted.
+async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u64, Outcome), Failure> {
+    let handle = &client.running.handle;
+    let mut transfer: Option<(LinkId, PipeReceiver)> = None;
+    while let Some(event) = client.running.events.next().await {
+        match event {
+            Event::Connecting { link, peer, .. } => {
+                if let Some(wanted) = &args.from {
+                    let peers = handle.peers().await?;
+                    let known = peers.iter().find(|info| info.session == peer);
+                    if peer != *wanted && !known.is_some_and(|info| is(info, wanted)) {
+                        handle.disconnect(link, "this node waits for somebody else").await?;
+                    }
+                }
+            }
+            Event::Data { link, channel: Channel::Reliable, bytes } => {
+                let busy = transfer.as_ref().is_some_and(|(with, _)| *with != link);
+                if busy {
+                    let why = Outcome::Failed("busy with another transfer".to_owned());
+                    handle.send(link, Channel::Reliable, done(&why)).await?;
+                    continue;
+                }
+                let (_, pipe) = transfer.get_or_insert_with(|| (link, PipeReceiver::new()));
+                match pipe.handle_message(&bytes) {
+                    Received::Data(chunk) => {
+                        if let Err(error) = write(sink, chunk).await {
+                            let outcome = Outcome::Failed(format!("the receiver cannot write: {error}"));
+                            farewell(client, link, &outcome).await?;
+                            return Ok((pipe.received(), outcome));
+                        }
+                        if let Some(ack) = pipe.consumed(chunk.len()) {
+                            handle.send(link, Channel::Reliable, ack).await?;
+                        }
+                    }
+                    Received::End(outcome) => {
+                        sink.flush().await?;
+                        farewell(client, link, &outcome).await?;
+                        return Ok((pipe.received(), outcome));
+                    }
+                    Received::Other => {
+                        if pipe.received() == 0 {
+                            transfer = None;
+                        }
+                        other(args, sink, &bytes).await?;
+                    }
+                }
+            }
+            Event::Data { bytes, .. } => other(args, sink, &bytes).await?,
+            Event::Disconnected { link, why, .. }
+                if transfer.as_ref().is_some_and(|(with, _)| *with == link) =>
+            {
+                let bytes = transfer.map_or(0, |(_, pipe)| pipe.received());
+                return Ok((bytes, Outcome::Failed(format!("{why}, before the transfer was complete"))));
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::Failed("the node stopped".to_owned()))
+}
+
+async fn write(sink: &mut Sink, chunk: &[u8]) -> std::io::Result<()> {
+    sink.write_all(chunk).await?;
+    sink.flush().await
+}
+
+/// A message that is not part of a transfer: a line, if that is wanted.
+async fn other(args: &RecvArgs, sink: &mut Sink, message: &Bytes) -> Result<(), Failure> {
+    if !args.lines {
+        log::warn!("message of {} bytes is not part of a transfer (--lines would print it)", message.len());
+        return Ok(());
+    }
+    let mut line = String::from_utf8_lossy(message).into_owned();
+    line.push('\n');
+    Ok(write(sink, line.as_bytes()).await?)
+}
+
+/// Tells the sender how it went, and waits until it knows.
+async fn farewell(client: &Client, link: LinkId, outcome: &Outcome) -> Result<(), Failure> {
+    client.running.handle.send(link, Channel::Reliable, done(outcome)).await?;
+    let gone = async {
+        while let Some(event) = client.running.events.next().await {
+            if matches!(event, Event::Disconnected { link: l, .. } if l == link) {
+                break;
+            }
+        }
+    };
+    gone.or(async {
+        smol::Timer::after(FAREWELL).await;
+    })
+    .await;
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `clasp-node router`
+
+use std::rc::Rc;
+
+use async_signal::{Signal, Signals};
+use clasp_node::driver;
+use router_lite::{Config, RemoteAccess, Server};
+use smol::LocalExecutor;
+use smol::future::FutureExt;
+use smol::stream::StreamExt;
+
+use super::{Failure, Remote, RouterArgs, output};
+
+impl RouterArgs {
+    /// The checked configuration of the router in the process.
+    pub(super) fn config(&self, name: Option<&str>) -> Result<Config, Failure> {
+        let usage = |error: router_lite::ConfigError| Failure::Usage(format!("--{error}"));
+        let mut config = Config::default().with_remote(match self.remote {
+            Remote::Signaling => RemoteAccess::Signaling,
+            Remote::Full => RemoteAccess::Full,
+        });
+        if !self.bind.is_empty() {
+            config = config.with_bind(&self.bind).map_err(usage)?;
+        }
+        if let Some(name) = name {
+            config = config.with_name(name).map_err(usage)?;
+        }
+        if let Some(sessions) = self.max_sessions {
+            config = config.with_max_sessions(sessions).map_err(usage)?;
+        }
+        if let Some(rate) = self.rate {
+            config = config.with_rate(rate).map_err(usage)?;
+        }
+        Ok(config)
+    }
+}
+
+pub(super) async fn run(args: RouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let server = Server::bind(args.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
+    output::line(&format!("listening on ws://{}", server.local_addr()))?;
+    server
+        .run()
+        .or(async {
+            signals.next().await;
+        })
+        .await;
+    server.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `clasp-node run`
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use async_signal::{Signal, Signals};
+use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
+use clasp_node::{Channel, Event, LinkId, NodeHandle};
+use serde_json::json;
+use smol::LocalExecutor;
+use smol::future::FutureExt;
+use smol::stream::StreamExt;
+
+use super::{Failure, RunArgs, client, output};
+
+pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let router = args.embedded.config(args.node.name.as_deref())?;
+    let mut builder = args.node.builder().embedded_router(router);
+    for url in &args.router {
+        builder = builder.router(url.clone());
+    }
+    let running = client::start(builder, executor).await?;
+    if let Some(address) = running.router_addr {
+        if args.json {
+            output::object(&json!({"event": "listening", "url": format!("ws://{address}")}))?;
+        } else {
+            output::line(&format!("listening on ws://{address}"))?;
+        }
+    }
+    let serve = async {
+        let mut refused = BTreeSet::new();
+        while let Some(event) = running.events.next().await {
+            if args.json {
+                output::object(&output::event(&event))?;
+            }
+            match &event {
+                Event::Data { link, channel: Channel::Reliable, bytes } => {
+                    refuse_transfer(&running.handle, &mut refused, *link, bytes).await;
+                }
+                Event::Disconnected { link, .. } => {
+                    refused.remove(link);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    let stopped = async {
+        signals.next().await;
+        Ok(())
+    };
+    let result = serve.or(stopped).await;
+    // A second signal ends the process at once.
+    let impatient = async {
+        signals.next().await;
+    };
+    running.handle.shutdown().or(impatient).await;
+    result
+}
+
+/// Nobody reads files from a node that merely runs: the sender is told so, once.
+async fn refuse_transfer(handle: &NodeHandle, refused: &mut BTreeSet<LinkId>, link: LinkId, bytes: &[u8]) {
+    let is_transfer = !matches!(PipeReceiver::new().handle_message(bytes), Received::Other);
+    if is_transfer && refused.insert(link) {
+        let why = "this node does not receive files; run `clasp-node recv` there".to_owned();
+        if let Err(error) = handle.send(link, Channel::Reliable, done(&Outcome::Failed(why))).await {
+            log::debug!("transfer not refused: {error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! End to end on this host's loopback interface: the one place in the tests where time is real.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clasp_node::driver::now;
+use clasp_node::{Channel, Event, NodeConfig};
+use e2e::real::{self, RealNode, RealRouter, linked_pair};
+
+#[test]
+fn links_open_quickly_again_and_again() {
+    real::run(async |executor| {
+        let router = RealRouter::start(&executor).await?;
+        let mut times = Vec::new();
+        for round in 0..20 {
+            let a = RealNode::start(&executor, "a", router.url()).await?;
+            let b = RealNode::start(&executor, "b", router.url()).await?;
+            let begun = now();
+            a.connect(&b).await?;
+            a.connected().await?;
+            b.connected().await?;
+            times.push(now().saturating_duration_since(begun));
+            a.handle.shutdown().await;
+            let gone = |e: &Event| matches!(e, Event::Disconnected { .. });
+            b.until(&format!("the goodbye of round {round}"), gone).await?;
+            b.handle.shutdown().await;
+        }
+        times.sort_unstable();
+        assert!(times[10] < Duration::from_millis(500), "median {:?}", times[10]);
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn ten_megabytes_arrive_in_order_while_the_sender_is_slowed_down_by_back_pressure() {
+    const CHUNK: usize = 16 * 1024;
+    const CHUNKS: u32 = 640;
+    real::run(async |executor| {
+        let (_router, (a, link), (b, _)) = linked_pair(&executor).await?;
+        let handle = a.handle.clone();
+        let sender = executor.spawn(async move {
+            for n in 0..CHUNKS {
+                let message = Bytes::from(n.to_be_bytes().repeat(CHUNK / 4));
+                handle.send(link, Channel::Reliable, message).await.map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>(())
+        });
+        sender.await?;
+        let data = |e: &Event| matches!(e, Event::Data { .. });
+        b.wait("all data", |told| told.iter().filter(|(_, e)| data(e)).count() == CHUNKS as usize).await?;
+        for (n, bytes) in (0..CHUNKS).zip(b.told().iter().filter_map(|(_, e)| match e {
+            Event::Data { bytes, .. } => Some(bytes),
+            _ => None,
+        })) {
+            assert!(bytes.chunks(4).all(|word| word == n.to_be_bytes()), "message {n}");
+        }
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_node_finds_its_router_again_after_a_restart_while_its_link_stays_open() {
+    real::run(async |executor| {
+        let (router, (a, link), (b, _)) = linked_pair(&executor).await?;
+        let address = router.server().local_addr().to_string();
+        router.stop().await;
+        a.until("RouterLost", |e| matches!(e, Event::RouterLost { .. })).await?;
+        let ready = |e: &Event| matches!(e, Event::RouterReady { .. });
+        let _again = RealRouter::start_on(&executor, &address).await?;
+        a.wait("a new session", |told| told.iter().filter(|(_, e)| ready(e)).count() == 2).await?;
+        a.handle
+            .send(link, Channel::Reliable, Bytes::from_static(b"the same link"))
+            .await
+            .map_err(|error| error.to_string())?;
+        b.until("the data", |e| matches!(e, Event::Data { .. })).await?;
+        assert_eq!(a.count(|e| matches!(e, Event::Disconnected { .. })), 0);
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_application_that_does_not_read_loses_the_link_and_the_node_lives_on() {
+    real::run(async |executor| {
+        let router = RealRouter::start(&executor).await?;
+        let a = RealNode::start(&executor, "a", router.url()).await?;
+        let deaf = clasp_node::NodeBuilder::new()
+            .config(NodeConfig { name: "deaf".into(), ..NodeConfig::default() })
+            .router(router.url())
+            .loopback(clasp_node::driver::Loopback::Only)
+            .start(&executor)
+            .await
+            .map_err(|error| error.to_string())?;
+        let is_deaf = |e: &Event| matches!(e, Event::PeerSeen(peer) if peer.name.as_deref() == Some("deaf"));
+        let Event::PeerSeen(peer) = a.until("the deaf node", is_deaf).await? else { unreachable!() };
+        let link = a.handle.connect(peer.router, &peer.session).await.map_err(|error| error.to_string())?;
+        a.connected().await?;
+        let message = Bytes::from(vec![1; 16 * 1024]);
+        let mut sent = 0;
+        while a.handle.send(link, Channel::Reliable, message.clone()).await.is_ok() {
+            sent += 1;
+            assert!(sent < 1_000, "a megabyte is the limit, with what is on its way");
+        }
+        a.until("Disconnected", |e| matches!(e, Event::Disconnected { .. })).await?;
+        // Now it reads: what fitted is there, and so is the reason of the end.
+        loop {
+            match deaf.events.next().await {
+                Some(Event::Disconnected { why, .. }) => {
+                    assert_eq!(why, clasp_node::DisconnectReason::ApplicationTooSlow);
+                    break;
+                }
+                Some(_) => {}
+                None => panic!("the node stopped"),
+            }
+        }
+        assert_eq!(deaf.handle.links().await.map_err(|error| error.to_string())?.len(), 0);
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}

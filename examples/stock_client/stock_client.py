@@ -8,7 +8,8 @@
 import asyncio
 import sys
 
-from clasp import Clasp, ClaspError
+from clasp import Clasp
+from clasp.client import ClaspError
 
 ROOM = "/sensors/kitchen"
 
@@ -55,4 +56,4 @@ async def main(url):
 try:
     asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:7330"))
 except (ClaspError, asyncio.TimeoutError, OSError) as error:
-    sys.exit(f"stock_client: {error or 'nothing arrived within 5 s'}")
+    sys.exit(f"stock_client: {str(error) or 'nothing arrived within 5 s'}")

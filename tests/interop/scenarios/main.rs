@@ -3,7 +3,9 @@
 //! Programs of the main workspace come from `CLASP_ROUTER_LITE` (default `../../target/debug/router-lite`); the
 //! JavaScript and Python clients need `js/node_modules` and `.venv`. The script `run` prepares all of it.
 
+mod example;
 mod keep_alive;
+mod latency;
 mod peer;
 mod peer_to_peer;
 mod process;

@@ -15,6 +15,8 @@ const SESSION: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long one message may take.
 const DELIVERY: Duration = Duration::from_secs(5);
+/// Far less than the node's connect timeout of 10 s.
+const AT_ONCE: Duration = Duration::from_secs(3);
 /// How often a message is sent on the channel that may lose it.
 const UNRELIABLE_ATTEMPTS: usize = 3;
 
@@ -30,6 +32,17 @@ impl Peer {
     /// `clasp-client` 4.5.0. It says `connected` once when its channel opens and once when the other side says so.
     pub fn stock(name: &str, router: &Router) -> Self {
         Self::start(name, Command::new(env!("CARGO_BIN_EXE_stock_peer")).arg(&router.url), 2)
+    }
+
+    /// Our node with its defaults. It says `connected` once.
+    pub fn edge(name: &str, router: &Router) -> Self {
+        Self::edge_with(name, router, &[])
+    }
+
+    /// Our node with these arguments of `edge_peer`.
+    pub fn edge_with(name: &str, router: &Router, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge_peer"));
+        Self::start(name, command.arg(&router.url).args(arguments), 1)
     }
 
     fn start(name: &str, command: &mut Command, says_connected: u64) -> Self {
@@ -52,11 +65,18 @@ impl Peer {
 
     /// Waits until this end says everything it has to say about being connected to `other`.
     pub fn wait_until_connected(&self, other: &Self) {
-        self.process.wait_for("connection", CONNECT, |event| {
-            event["event"] == "connected"
-                && event["peer"] == other.session.as_str()
-                && event["count"] == self.says_connected
-        });
+        self.process.wait_for("connection", CONNECT, |event| self.says_last_of(other, event));
+    }
+
+    /// As [`Peer::wait_until_connected`], for an attempt that may come to nothing.
+    pub fn connects_within(&self, deadline: Duration, other: &Self) -> bool {
+        self.process.look_for(deadline, |event| self.says_last_of(other, event)).is_some()
+    }
+
+    fn says_last_of(&self, other: &Self, event: &Value) -> bool {
+        event["event"] == "connected"
+            && event["peer"] == other.session.as_str()
+            && event["count"] == self.says_connected
     }
 
     /// Sends `bytes` to `other` and waits until exactly those have arrived on that channel.
@@ -98,5 +118,31 @@ impl Peer {
         } else {
             self.process.look_for(DELIVERY, is_it)
         }
+    }
+
+    /// Ends the connection to `other`, which must be told.
+    pub fn disconnect_and_check(&mut self, other: &Self) {
+        self.process.write_line(&line::Command::Disconnect(other.session.clone()).to_string());
+        for (end, far) in [(&*self, other), (other, &*self)] {
+            end.process.wait_for("end of the connection", DELIVERY, |event| {
+                event["event"] == "disconnected" && event["peer"] == far.session.as_str()
+            });
+        }
+    }
+
+    /// Connecting to `session` must fail, and at once: not by the timeout. Returns the reason.
+    pub fn connect_and_fail(&mut self, session: &str) -> String {
+        self.connect(session);
+        let failed = self
+            .process
+            .wait_for("failure", AT_ONCE, |event| event["event"] == "failed" && event["peer"] == session);
+        failed["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Events of this kind about `other` that no wait has taken.
+    pub fn left_over(&self, kind: &str, other: &Self) -> Vec<Value> {
+        let mut events = self.process.waiting_events();
+        events.retain(|event| event["event"] == kind && event["peer"] == other.session.as_str());
+        events
     }
 }

@@ -16,7 +16,7 @@ const LOG_LINES: usize = 2000;
 /// Lines of stderr shown when a wait fails.
 const LOG_SHOWN: usize = 25;
 
-/// A running child whose stdout is JSON lines ("events") and whose stderr is a log.
+/// A running child. Each line of its stdout is an "event": its JSON, or else a string. Its stderr is a log.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -90,6 +90,21 @@ impl Process {
         if found.is_none() {
             self.fail(&format!("no log line with {text:?} within {deadline:?}"));
         }
+    }
+
+    /// Whether a line of the log so far contains `text`.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.output.lock().log.iter().any(|line| line.contains(text))
+    }
+
+    /// Those of `texts` that the log contains, in the order of their first lines.
+    pub fn first_logged<'a>(&self, texts: &[&'a str]) -> Vec<&'a str> {
+        let collected = self.output.lock();
+        let first = |text: &&str| collected.log.iter().position(|line| line.contains(*text));
+        let mut found: Vec<(usize, &str)> =
+            texts.iter().filter_map(|text| Some((first(text)?, *text))).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, text)| text).collect()
     }
 
     /// Events that have come and that no wait has taken.
@@ -200,10 +215,7 @@ impl Output {
 
 impl Collected {
     fn stdout_line(&mut self, line: String) {
-        match serde_json::from_str(&line) {
-            Ok(event) => self.events.push(event),
-            Err(_) => self.stderr_line(format!("stdout: {line}")),
-        }
+        self.events.push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
     }
 
     fn stderr_line(&mut self, line: String) {

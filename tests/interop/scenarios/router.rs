@@ -1,19 +1,19 @@
 //! Owns: starting a router, ours or the stock one, on a free loopback port. Does not own: what is asked of it.
 
 use std::env;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::latency;
 use crate::process::Process;
 
 /// How long a router may take until it serves.
 const START: Duration = Duration::from_secs(10);
-/// Pause between two looks at a router that is starting.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// What `router-lite` prints before its address once it accepts clients.
+const LISTENING: &str = "listening on ";
 
 /// A running router; it dies with this handle.
 pub struct Router {
@@ -34,11 +34,11 @@ impl Router {
              CLASP_ROUTER_LITE",
             program.display()
         );
-        let address = free_address();
-        let process =
-            Process::start("router-lite", Command::new(program).args(["--bind", &address.to_string()]));
-        wait_until_it_serves(&process, address);
-        Self { url: format!("ws://{address}"), process }
+        let process = Process::start("router-lite", Command::new(program).args(["--bind", "127.0.0.1:0"]));
+        let listening = |line: &Value| line.as_str().is_some_and(|text| text.starts_with(LISTENING));
+        let line = process.wait_for("line that says where it listens", START, listening);
+        let url = line.as_str().unwrap_or_default().trim_start_matches(LISTENING).to_owned();
+        Self { url, process }
     }
 
     /// `clasp-router` 4.5.0 with its defaults.
@@ -54,32 +54,11 @@ impl Router {
         let url = listening["url"].as_str().expect("stock_router names its url").to_owned();
         Self { url, process }
     }
-}
 
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address")
-}
-
-/// A load balancer's probe is answered with 200 by either router as soon as it accepts clients.
-fn wait_until_it_serves(process: &Process, address: SocketAddr) {
-    let deadline = Instant::now() + START;
-    while !answers_a_probe(address) {
-        if Instant::now() > deadline {
-            process.fail(&format!("does not serve on {address} within {START:?}"));
-        }
-        thread::sleep(LOOK_AGAIN);
+    /// The same router, reached over links that take `latency` in each direction.
+    pub fn at_a_distance(self, latency: Duration) -> Self {
+        let address = self.url.trim_start_matches("ws://").trim_end_matches('/');
+        let address = address.parse().unwrap_or_else(|error| panic!("{}: {error}", self.url));
+        Self { url: format!("ws://{}", latency::relay(address, latency)), ..self }
     }
-}
-
-fn answers_a_probe(address: SocketAddr) -> bool {
-    let probe = || {
-        let mut stream = TcpStream::connect_timeout(&address, START)?;
-        stream.set_read_timeout(Some(START))?;
-        stream.write_all(b"HEAD / HTTP/1.1\r\nHost: router\r\n\r\n")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        std::io::Result::Ok(status)
-    };
-    probe().is_ok_and(|status| &status == b"HTTP/1.1 200")
 }

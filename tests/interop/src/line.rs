@@ -4,13 +4,14 @@
 //! ```text
 //! connect <session>
 //! send <session> <reliable|unreliable> <hex>
+//! disconnect <session>                          (the stock client offers no such call)
 //! quit                                          (as does the end of stdin)
 //! ```
 //! The peer answers with one JSON object per line on stdout, `event` naming its kind:
 //! ```text
 //! {"event":"session","id":S}                                  its session on the router
-//! {"event":"peer","id":S,"features":[…]}                      a peer announced itself
-//! {"event":"connected","peer":S,"count":N}                    the Nth time the library said so for this peer
+//! {"event":"peer","id":S,…}                                   a peer announced itself
+//! {"event":"connected","peer":S,"count":N,…}                  the Nth time the library said so for this peer
 //! {"event":"failed","peer":S,"reason":T} · {"event":"disconnected","peer":S,"reason":T|null}
 //! {"event":"data","peer":S,"channel":C,"length":N,"hex":H}    one message as it arrived
 //! {"event":"sent","peer":S,"channel":C,"length":N,"route":"p2p"|"relay"}
@@ -46,6 +47,8 @@ pub enum Command {
         /// The message.
         bytes: Vec<u8>,
     },
+    /// End the connection to this session.
+    Disconnect(String),
     /// End the process.
     Quit,
 }
@@ -62,11 +65,9 @@ impl FromStr for Command {
                 channel: channel.parse()?,
                 bytes: hex::decode(text).map_err(|error| format!("send: {error}"))?,
             }),
+            ["disconnect", peer] => Ok(Self::Disconnect((*peer).to_owned())),
             ["quit"] => Ok(Self::Quit),
-            _ => {
-                Err("expected: connect <session> | send <session> <reliable|unreliable> <hex> | quit"
-                    .to_owned())
-            }
+            _ => Err("expected one of: connect, send, disconnect, quit, each with its arguments".to_owned()),
         }
     }
 }
@@ -76,6 +77,7 @@ impl fmt::Display for Command {
         match self {
             Self::Connect(peer) => write!(f, "connect {peer}"),
             Self::Send { peer, channel, bytes } => write!(f, "send {peer} {channel} {}", hex::encode(bytes)),
+            Self::Disconnect(peer) => write!(f, "disconnect {peer}"),
             Self::Quit => f.write_str("quit"),
         }
     }

@@ -103,6 +103,7 @@ async fn obey(client: &Clasp, line: &str) -> Result<Option<Value>, String> {
                 "event": "sent", "peer": peer, "channel": channel.to_string(), "length": length, "route": route,
             })))
         }
+        Command::Disconnect(_) => Err("the stock client has no call for this".to_owned()),
         Command::Quit => Ok(None),
     }
 }

@@ -101,7 +101,8 @@ mod tests {
     fn the_defaults_are_valid_and_every_field_is_checked() {
         let valid = NodeConfig::default();
         assert_eq!(valid.check(), Ok(()));
-        let broken: [(&str, fn(&mut NodeConfig)); 6] = [
+        type Broken = (&'static str, fn(&mut NodeConfig));
+        let broken: [Broken; 6] = [
             ("name", |c| c.name.clear()),
             ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
             ("keep_alive", |c| c.keep_alive = Duration::from_secs(601)),

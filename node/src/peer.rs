@@ -344,11 +344,9 @@ impl Peer {
             }
             str0m::Event::ChannelOpen(id, label) => self.on_channel_open(now, id, &label),
             str0m::Event::ChannelData(data) => self.on_data(now, data),
-            str0m::Event::ChannelClose(id) => {
-                if self.channels.closed(id) == Some(Channel::Reliable) {
-                    let why = DisconnectReason::Remote(Some("data channel closed".to_owned()));
-                    self.end(now, Ended::Disconnected(why), None);
-                }
+            str0m::Event::ChannelClose(id) if self.channels.closed(id) == Some(Channel::Reliable) => {
+                let why = DisconnectReason::Remote(Some("data channel closed".to_owned()));
+                self.end(now, Ended::Disconnected(why), None);
             }
             str0m::Event::Closed => {
                 let ended = match self.state {

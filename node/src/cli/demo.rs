@@ -10,7 +10,7 @@ use clasp_node::{Channel, Event, LinkId};
 use serde_json::{Value, json};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
-use smol::io::{AsyncBufReadExt, BufReader};
+use smol::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use smol::process::{Child, ChildStdout, Command, Stdio};
 use smol::stream::StreamExt;
 
@@ -199,10 +199,7 @@ async fn call(client: &Client, name: &str, bytes: u64) -> Result<(), Failure> {
     }
 
     let begun = now();
-    let source = Box::pin(BufReader::with_capacity(
-        clasp_node::pipe::CHUNK_BYTES,
-        smol::io::AsyncReadExt::take(smol::io::repeat(0x5A), bytes),
-    ));
+    let source = send::Source::new(smol::io::repeat(0x5A).take(bytes));
     let sent = send::transfer(client, link, source, false, false).await?;
     let seconds = now().saturating_duration_since(begun).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

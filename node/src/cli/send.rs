@@ -1,6 +1,7 @@
 //! `clasp-node send`
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use clasp_node::{Channel, Event, LinkId};
 use serde_json::json;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
-use smol::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use smol::io::{AsyncRead, AsyncReadExt};
 
 use super::client::{Client, interruptible};
 use super::{Failure, SendArgs, output};
@@ -28,7 +29,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: SendArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     // The file first: a typing mistake should not wait for the network.
-    let source = open(&args.file).await?;
+    let source = Source::open(&args.file).await?;
     let client = Client::start(&args.client, executor).await?;
     let sent = interruptible(async {
         let peer = client.find(&args.peer).await?;
@@ -54,17 +55,41 @@ pub(super) async fn run(args: SendArgs, executor: &Rc<LocalExecutor<'static>>) -
     Ok(())
 }
 
-type Source = Pin<Box<dyn AsyncBufRead>>;
+/// What is sent, read piece by piece.
+pub(super) struct Source {
+    reader: Pin<Box<dyn AsyncRead>>,
+    buffer: Box<[u8]>,
+    /// The part of the buffer that was read and not sent yet.
+    unsent: Range<usize>,
+}
 
-async fn open(path: &Path) -> Result<Source, Failure> {
-    if path == Path::new("-") {
-        let stdin = smol::Unblock::with_capacity(INPUT_BUFFER_BYTES, std::io::stdin());
-        return Ok(Box::pin(BufReader::with_capacity(CHUNK_BYTES, stdin)));
+impl Source {
+    pub(super) fn new(reader: impl AsyncRead + 'static) -> Self {
+        Self { reader: Box::pin(reader), buffer: vec![0; CHUNK_BYTES].into(), unsent: 0..0 }
     }
-    let file = smol::fs::File::open(path)
-        .await
-        .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Box::pin(BufReader::with_capacity(CHUNK_BYTES, file)))
+
+    async fn open(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Ok(Self::new(smol::Unblock::with_capacity(INPUT_BUFFER_BYTES, std::io::stdin())));
+        }
+        let file = smol::fs::File::open(path).await;
+        let file = file.map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
+        Ok(Self::new(file))
+    }
+
+    /// What comes next; empty at the end. May be called off at any time without losing anything.
+    async fn peek(&mut self) -> std::io::Result<&[u8]> {
+        if self.unsent.is_empty() {
+            self.unsent = 0..self.reader.read(&mut self.buffer).await?;
+        }
+        Ok(self.buffer.get(self.unsent.clone()).unwrap_or_default())
+    }
+
+    fn take(&mut self, len: usize) -> &[u8] {
+        let taken = self.unsent.start..self.unsent.end.min(self.unsent.start + len);
+        self.unsent.start = taken.end;
+        self.buffer.get(taken).unwrap_or_default()
+    }
 }
 
 /// Sends everything `source` has and waits until the receiver confirms it.
@@ -82,7 +107,7 @@ pub(super) async fn transfer(
     loop {
         let turn = if !ended && pipe.has_room() {
             let read = async {
-                let available = source.fill_buf().await.map_err(|error| format!("cannot read: {error}"))?;
+                let available = source.peek().await.map_err(|error| format!("cannot read: {error}"))?;
                 Ok(Turn::Read(chunk_len(available, lines)))
             };
             read.race(next_event(client)).await
@@ -95,9 +120,7 @@ pub(super) async fn transfer(
                 handle.send(link, Channel::Reliable, pipe.end()).await?;
             }
             Turn::Read(len) => {
-                let available = source.fill_buf().await?;
-                let message = pipe.data(available.get(..len).unwrap_or(available));
-                source.as_mut().consume(len);
+                let message = pipe.data(source.take(len));
                 handle.send(link, Channel::Reliable, message).await?;
                 if progress && smol::future::poll_once(&mut shown).await.is_some() {
                     eprint!("\r{} sent", output::megabytes(pipe.sent()));
@@ -136,9 +159,8 @@ enum Turn {
 
 /// How much of what was read makes the next message.
 fn chunk_len(available: &[u8], lines: bool) -> usize {
-    let len = available.len().min(CHUNK_BYTES);
-    let newline = available.iter().take(len).position(|byte| *byte == b'\n');
-    if lines { newline.map_or(len, |at| at + 1) } else { len }
+    let newline = if lines { available.iter().position(|byte| *byte == b'\n') } else { None };
+    newline.map_or(available.len(), |at| at + 1)
 }
 
 async fn next_event(client: &Client) -> Result<Turn, String> {

@@ -129,7 +129,7 @@ impl Channels {
     }
 
     /// The next message to write and its channel: the queues take turns, so that bulk data cannot starve streams.
-    pub(super) fn next(&mut self) -> Option<(ChannelId, Channel, &Bytes)> {
+    pub(super) fn next(&self) -> Option<(ChannelId, Channel, &Bytes)> {
         let reliable = self.reliable.filter(|_| !self.reliable_queue.is_empty());
         let stream = self.stream.filter(|_| !self.stream_queue.is_empty());
         let channel = match (reliable, stream) {

@@ -1,0 +1,243 @@
+//! The program as a user runs it: real processes, real sockets, exit statuses.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// For anything to happen that is going to happen.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clasp-node"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A process that ends with the test, and the lines it prints.
+struct Running {
+    child: Child,
+    out: Receiver<String>,
+    err: Receiver<String>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = program().args(args).spawn().unwrap();
+        let out = lines(child.stdout.take().unwrap());
+        let err = lines(child.stderr.take().unwrap());
+        Self { child, out, err }
+    }
+
+    /// A router on a free port, and its address.
+    fn router() -> (Self, String) {
+        let router = Self::start(&["router", "--bind", "127.0.0.1:0"]);
+        let line = router.line();
+        let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        (router, url)
+    }
+
+    fn line(&self) -> String {
+        self.out.recv_timeout(DEADLINE).expect("a line in time")
+    }
+
+    fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end; its status.
+    fn status(mut self) -> Option<i32> {
+        // The pipes close when it ends: waiting for that has a deadline, `wait` has none.
+        while self.out.recv_timeout(DEADLINE).is_ok() {}
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = sync_channel(10_000);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn run(args: &[&str]) -> Output {
+    program().args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_piped_into_send_comes_out_of_recv_unchanged() {
+    let (_router, url) = Running::router();
+    let data = noise(20_000_000);
+    let receiver = {
+        let mut command = program();
+        command.args(["recv", "--name", "sink", "--loopback", "--router", &url]);
+        command.spawn().unwrap()
+    };
+    let mut sender = program();
+    sender.args(["send", "sink", "--json", "--loopback", "--router", &url]).stdin(Stdio::piped());
+    let mut sender = sender.spawn().unwrap();
+    let mut stdin = sender.stdin.take().unwrap();
+    let input = data.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let received = std::thread::spawn(move || receiver.wait_with_output().unwrap());
+    let sent = sender.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let report: Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!(report["bytes"], data.len());
+    let received = received.join().unwrap();
+    assert!(received.status.success(), "{}", text(&received.stderr));
+    assert!(received.stdout == data, "{} bytes came", received.stdout.len());
+}
+
+#[test]
+fn files_lines_and_empty_input_arrive_too_and_follow_goes_on() {
+    let (_router, url) = Running::router();
+    let receiver =
+        Running::start(&["recv", "--name", "lines", "--follow", "--loopback", "--router", &url]);
+    let folder = std::env::temp_dir().join(format!("clasp-node-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("input.txt");
+    for content in ["first\nsecond\n", "", "third\n"] {
+        std::fs::write(&file, content).unwrap();
+        let args = ["send", "lines", file.to_str().unwrap(), "--lines", "--loopback", "--router", &url];
+        let sent = run(&args);
+        assert!(sent.status.success(), "{}", text(&sent.stderr));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!([receiver.line(), receiver.line(), receiver.line()], ["first", "second", "third"]);
+    receiver.interrupt();
+    assert_eq!(receiver.status(), Some(0), "--follow is meant to be interrupted");
+}
+
+#[test]
+fn a_receiver_that_is_interrupted_fails_the_sender_at_once() {
+    let (_router, url) = Running::router();
+    let receiver = Running::start(&["recv", "--name", "mortal", "--lines", "--loopback", "--router", &url]);
+    let mut command = program();
+    command.args(["send", "mortal", "--lines", "--loopback", "--router", &url]).stdin(Stdio::piped());
+    let mut sender = command.spawn().unwrap();
+    let mut stdin = sender.stdin.take().unwrap();
+    stdin.write_all(b"a line\n").unwrap();
+    assert_eq!(receiver.line(), "a line", "in the middle of a transfer");
+    receiver.interrupt();
+    assert_eq!(receiver.status(), Some(130));
+    let sent = sender.wait_with_output().unwrap();
+    assert_eq!(sent.status.code(), Some(1), "{}", text(&sent.stderr));
+    assert!(text(&sent.stderr).contains("closed by the peer"), "{}", text(&sent.stderr));
+    drop(stdin);
+}
+
+#[test]
+fn a_node_that_merely_runs_answers_pings_and_declines_files() {
+    let node = Running::start(&["run", "--bind", "127.0.0.1:0", "--name", "resident", "--loopback"]);
+    let line = node.line();
+    let url = line.strip_prefix("listening on ").unwrap();
+    let peers = run(&["peers", "--json", "--loopback", "--router", url]);
+    assert!(peers.status.success(), "{}", text(&peers.stderr));
+    let peer: Value = serde_json::from_slice(&peers.stdout).unwrap();
+    assert_eq!((&peer["name"], &peer["edge"]), (&"resident".into(), &true.into()));
+
+    let ping = run(&["ping", "resident", "-c", "3", "-i", "0.01", "--json", "--loopback", "--router", url]);
+    assert!(ping.status.success(), "{}", text(&ping.stderr));
+    let events: Vec<Value> =
+        text(&ping.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let pongs = events.iter().filter(|e| e["event"] == "pong" && e["rtt_ms"].as_f64() > Some(0.0)).count();
+    assert_eq!(pongs, 6, "three on each channel: {events:?}");
+
+    let session = peer["session"].as_str().unwrap();
+    let declined = run(&["send", &session[..8], "Cargo.toml", "--loopback", "--router", url]);
+    assert_eq!(declined.status.code(), Some(1));
+    assert!(text(&declined.stderr).contains("does not receive files"), "{}", text(&declined.stderr));
+
+    let err = node.err.recv_timeout(DEADLINE).unwrap();
+    assert!(err.contains("trust is open"), "the first thing it says: {err}");
+    node.interrupt();
+    assert_eq!(node.status(), Some(0));
+}
+
+#[test]
+fn the_demo_succeeds_and_shows_the_candidates_of_both_sides() {
+    let demo = run(&["demo", "--size", "1", "--json"]);
+    assert!(demo.status.success(), "{}\n{}", text(&demo.stdout), text(&demo.stderr));
+    let events: Vec<Value> =
+        text(&demo.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for process in ["demo-offerer", "demo-answerer"] {
+        for step in ["candidate_sent", "candidate_received"] {
+            assert!(
+                events.iter().any(|e| e["process"] == process && e["step"].get(step).is_some()),
+                "{process} {step}"
+            );
+        }
+        let connected = events.iter().filter(|e| e["process"] == process && e["event"] == "connected").count();
+        assert_eq!(connected, 1, "{process}");
+    }
+    assert_eq!(events.last().unwrap()["event"], "success");
+}
+
+#[test]
+fn mistakes_are_named_and_have_their_exit_status() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("ws://{unused}");
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["send"], 2, "<PEER>"),
+        (&["peers", "--router", "http://a"], 2, "scheme \"http\""),
+        (&["peers", "--router", "wss://a"], 2, "TLS"),
+        (&["peers", "--wait", "soon"], 2, "a number of seconds"),
+        (&["peers", "--name", ""], 2, "name is \"\", expected 1 to 63 bytes"),
+        (&["peers", "--connect-timeout", "999"], 2, "connect_timeout is 999s, expected 100 ms to 120 s"),
+        (&["router", "--max-sessions", "0"], 2, "max-sessions"),
+        (&["peers", "--router", &nobody, "--loopback"], 1, "cannot reach"),
+        (&["send", "x", "/does/not/exist"], 1, "cannot read /does/not/exist"),
+        (&["demo", "--size", "0"], 2, "0"),
+    ];
+    for (args, status, says) in cases {
+        let output = run(args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {stderr}");
+        assert!(stderr.contains(says), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn an_address_in_use_and_a_peer_that_is_not_there_are_told_plainly() {
+    let (_router, url) = Running::router();
+    let address = url.strip_prefix("ws://").unwrap();
+    let second = run(&["router", "--bind", address]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains(address), "{}", text(&second.stderr));
+
+    let missing = run(&["ping", "nobody", "--wait", "0.3", "--loopback", "--router", &url]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("no peer called \"nobody\""), "{}", text(&missing.stderr));
+}

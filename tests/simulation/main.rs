@@ -3,5 +3,6 @@
 mod establishing;
 mod failing;
 mod hostile;
+mod readme;
 mod router_trouble;
 mod signals_in_disorder;

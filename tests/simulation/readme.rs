@@ -1,0 +1,72 @@
+//! The README's table of limits is checked against the code.
+
+use clasp_node::limits as node;
+use router_lite::limits as router;
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_readme_states_the_limits_that_are_in_force() {
+    let rows = [
+        ("frame", format!("{} bytes", clasp_wire::limits::MAX_FRAME_BYTES)),
+        ("nesting of a value", clasp_wire::limits::MAX_DEPTH.to_string()),
+        ("router: sessions", format!("{} (`--max-sessions`)", router::MAX_SESSIONS)),
+        (
+            "router: handshakes at once, time for each",
+            format!("{}, {} s", router::MAX_HALF_OPEN, router::HELLO_TIMEOUT.as_secs()),
+        ),
+        (
+            "router: outbox per session",
+            format!("{} frames, {} KiB", router::OUTBOX_FRAMES, router::OUTBOX_BYTES / 1024),
+        ),
+        (
+            "router: subscriptions per session, in all",
+            format!("{}, {}", router::MAX_SESSION_SUBSCRIPTIONS, router::MAX_SUBSCRIPTIONS),
+        ),
+        (
+            "router: parameters",
+            format!("{}, {} MiB", router::MAX_PARAMS, router::MAX_PARAM_BYTES / 1024 / 1024),
+        ),
+        ("router: messages per second and session", format!("{} (`--rate`)", router::RATE)),
+        ("node: routers", node::MAX_ROUTERS.to_string()),
+        ("node: links, links connecting", format!("{}, {}", node::MAX_PEERS, node::MAX_OFFERS_IN_PROGRESS)),
+        (
+            "node: incoming offers per second",
+            format!("{}, in bursts of {}", node::OFFERS_PER_SECOND, node::MAX_OFFERS_IN_PROGRESS),
+        ),
+        ("node: candidates per peer", node::MAX_REMOTE_CANDIDATES.to_string()),
+        (
+            "node: candidates before their offer",
+            format!("{}, for {} s", node::MAX_EARLY_CANDIDATES, node::EARLY_CANDIDATE_LIFETIME.as_secs()),
+        ),
+        (
+            "node: data channels a peer may open, label",
+            format!("{}, {} bytes", node::MAX_CHANNELS, node::MAX_LABEL_BYTES),
+        ),
+        (
+            "node: message, received and sent",
+            format!("{}, {} bytes", node::MAX_RECEIVE_MESSAGE_BYTES, node::MAX_SEND_MESSAGE_BYTES),
+        ),
+        ("node: bytes in flight per link", format!("{} bytes", node::SCTP_SEND_BUFFER_BYTES)),
+        (
+            "node: reliable messages waiting per link",
+            format!("{}, {} bytes", node::RELIABLE_QUEUE_MESSAGES, node::RELIABLE_QUEUE_BYTES),
+        ),
+        (
+            "node: stream messages waiting per link",
+            format!("{}, {} bytes", node::STREAM_QUEUE_MESSAGES, node::STREAM_QUEUE_BYTES),
+        ),
+        (
+            "node: events waiting for the application",
+            format!("{}, {} bytes", node::EVENT_QUEUE, node::EVENT_QUEUE_BYTES),
+        ),
+        (
+            "node: signals kept while a router is away",
+            format!("{}, {} bytes", node::PENDING_SIGNALS, node::PENDING_SIGNAL_BYTES),
+        ),
+    ];
+    for (what, limit) in rows {
+        let row = format!("| {what} | {limit} |");
+        assert!(README.contains(&row), "the README lacks {row}");
+    }
+}

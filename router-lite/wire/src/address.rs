@@ -105,35 +105,20 @@ impl Pattern {
     /// For closing a reserved part of the address space, such as `/clasp/p2p/signal`.
     #[must_use]
     pub fn could_match_prefix(&self, prefix: &str) -> bool {
-        // Bit n: the first n segments of the pattern can match the segments of the prefix seen so far.
-        let mut reached = self.past_globstars(1);
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let mut wanted = segments(&self.text);
         for name in segments(prefix).skip(usize::from(prefix.is_empty())) {
-            let mut next = 0_u64;
-            for (n, segment) in segments(&self.text).enumerate() {
-                let here = reached >> n & 1;
-                if segment == "**" {
-                    next |= here << n;
-                } else if here == 1 && match_segment(segment, name) {
-                    next |= 1 << (n + 1);
-                }
+            match wanted.next() {
+                // It stands for the rest of the prefix and for as much below it as the rest of the pattern leaves.
+                Some("**") => return true,
+                Some(segment) if match_segment(segment, name) => {}
+                _ => return false,
             }
-            reached = self.past_globstars(next);
         }
-        // Whatever pattern is left over can be met by some segment, or is a `**`.
-        let whole = segments(&self.text).count();
-        reached & !(u64::MAX << whole) != 0
-    }
-
-    /// `**` may also match nothing.
-    fn past_globstars(&self, reached: u64) -> u64 {
-        segments(&self.text).enumerate().fold(reached, |reached, (n, segment)| {
-            if segment == "**" { reached | (reached >> n & 1) << (n + 1) } else { reached }
-        })
+        // Whatever is left of the pattern, some segments meet it.
+        wanted.next().is_some()
     }
 }
-
-const _: () = assert!(MAX_SEGMENTS < 64, "could_match_prefix keeps one bit per segment");
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@
 use clasp_wire::{
     DecodeErrorKind, EncodeError, Message, QoS, Seq, Value,
     limits::{MAX_DEPTH, MAX_PAYLOAD_BYTES},
-    message::{Body, Bundle, Set, Ttl, TypeMask},
+    message::{Body, Bundle, Features, Hello, Set, Ttl, TypeMask, Welcome},
 };
 
 fn payload(message: &Message<'_>) -> Vec<u8> {
@@ -34,6 +34,11 @@ fn a_list_with_anything_odd_in_it_is_written_anew() {
         ("f32", set(&[0, 1, 0x06, 0x3F, 0xC0, 0, 0]), set(&[0, 1, 0x07, 0x3F, 0xF8, 0, 0, 0, 0, 0, 0])),
         ("bool 2", set(&[0, 1, 0x01, 0x02]), set(&[0, 1, 0x01, 0x01])),
         ("i8 in the first of two lists in a list", set(&nested(&[0, 1, 0x02, 0xFF])), set(&nested(&one_int))),
+        (
+            "i8 in the first of two params",
+            [&[0x23, 0, 2, 0, 0, 0x0A, 0, 1, 2, 0xFF][..], &[0; 9], &[0, 0, 0x0A, 0, 0], &[0; 9]].concat(),
+            [&[0x23, 0, 2, 0, 0, 0x0A][..], &one_int, &[0; 9], &[0, 0, 0x0A, 0, 0], &[0; 9]].concat(),
+        ),
         (
             "byte after a bundle member",
             vec![0x30, 0, 0, 1, 0, 2, 0x41, 0xFF],
@@ -90,12 +95,13 @@ fn arrays(depth: usize) -> Vec<u8> {
     value
 }
 
-/// A payload in a bundle with a PING after it, `depth` times.
+/// A payload in a bundle with a shallow PUBLISH after it, `depth` times.
 fn bundles(depth: usize, payload: &[u8]) -> Vec<u8> {
     let mut payload = payload.to_vec();
     for _ in 0..depth {
         let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
-        payload = [&[0x30, 0, 0, 2], &len[..], &payload, &[0, 1, 0x41]].concat();
+        let shallow = [0, 8, 0x20, 0x20, 0, 0, 1, 0x0A, 0, 0];
+        payload = [&[0x30, 0, 0, 2], &len[..], &payload, &shallow].concat();
     }
     payload
 }
@@ -103,7 +109,7 @@ fn bundles(depth: usize, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn arrays_and_bundles_share_one_depth() {
     let published = |depth| [&[0x20, 0x20, 0, 0, 1][..], &arrays(depth)].concat();
-    for inside in [0, 1, 16, MAX_DEPTH] {
+    for inside in [1, 16, MAX_DEPTH] {
         let fits = bundles(MAX_DEPTH - inside, &published(inside));
         let message = Message::decode_payload(&fits).unwrap();
         assert_eq!(payload(&message), fits);
@@ -114,6 +120,15 @@ fn arrays_and_bundles_share_one_depth() {
         let bundle = Message::Bundle(Bundle { timestamp_us: None, messages: Seq::items(&members) });
         assert_eq!(bundle.encode_into(&mut Vec::new()), Err(EncodeError::TooDeep), "{inside}");
     }
+}
+
+#[test]
+fn a_shallow_param_does_not_hide_the_depth_of_the_one_before() {
+    let snapshot =
+        [&[0x23, 0, 2, 0, 0][..], &arrays(MAX_DEPTH), &[0; 9], &[0, 0, 0x0A, 0, 0], &[0; 9]].concat();
+    let members = [Message::decode_payload(&snapshot).unwrap()];
+    let bundle = Message::Bundle(Bundle { timestamp_us: None, messages: Seq::items(&members) });
+    assert_eq!(bundle.encode_into(&mut Vec::new()), Err(EncodeError::TooDeep));
 }
 
 #[test]
@@ -176,6 +191,46 @@ fn legacy_integers_too_large_for_a_value_become_floats_and_do_not_fit_fields() {
     let mut scratch = Vec::new();
     let error = Message::decode(&frame, &mut scratch).unwrap_err();
     assert_eq!(error.kind, DecodeErrorKind::WrongType("id"));
+}
+
+#[test]
+fn a_legacy_publish_with_value_and_payload_carries_the_value() {
+    let frame = legacy(b"\x84\xA4type\xA7PUBLISH\xA7payload\x01\xA7address\xA2/a\xA5value\x02");
+    let mut scratch = Vec::new();
+    let Message::Publish(publish) = Message::decode(&frame, &mut scratch).unwrap().1 else {
+        panic!("not a PUBLISH")
+    };
+    assert_eq!(publish.body, Body::Value(Value::Int(2)));
+}
+
+#[test]
+fn meta_vanishes_from_legacy_results_and_does_not_disturb_what_follows() {
+    let signal = b"\x83\xA7address\xA2/a\xA4type\xA5param\xA4meta\x81\xA4unit\xA1V";
+    let frame = legacy(&[&b"\x82\xA4type\xA6RESULT\xA7signals\x92"[..], signal, signal].concat());
+    let mut scratch = Vec::new();
+    let Message::Result { signals } = Message::decode(&frame, &mut scratch).unwrap().1 else {
+        panic!("not a RESULT")
+    };
+    let read: Vec<_> = signals.iter().map(|signal| (signal.address, signal.meta)).collect();
+    assert_eq!(read, [("/a", None), ("/a", None)]);
+}
+
+#[test]
+fn features_nobody_has_named_are_not_written() {
+    let features = Features(0xFF);
+    let hello = payload(&Message::Hello(Hello { version: 1, features, name: "", token: "" }));
+    let welcome = Welcome { version: 1, features, time_us: 0, session: "", name: "", token: "" };
+    assert_eq!((hello[2], payload(&Message::Welcome(welcome))[2]), (0xFC, 0xF8));
+}
+
+#[test]
+fn the_longest_list_is_read_to_its_end() {
+    let count = MAX_PAYLOAD_BYTES - 6;
+    let high_low = u16::try_from(count).unwrap().to_be_bytes();
+    let long = [&[0x21, 0x0A, 0, 0], &high_low[..], &vec![0; count]].concat();
+    let Message::Set(set) = Message::decode_payload(&long).unwrap() else { panic!("not a SET") };
+    let Value::Array(items) = set.value else { panic!("not an array") };
+    assert_eq!((items.len(), items.iter().len(), items.iter().count()), (count, count, count));
 }
 
 #[test]

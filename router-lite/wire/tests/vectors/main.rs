@@ -4,7 +4,11 @@
 
 mod json;
 
-use clasp_wire::{DecodeErrorKind, Header, Message, QoS};
+use clasp_wire::{
+    DecodeErrorKind, Header, Message, QoS,
+    message::Body,
+    p2p::{CandidateInit, P2pSignal, SignalBody, encode_signal_with_from},
+};
 use json::{describe, normalise};
 use serde_json::Value as Json;
 
@@ -93,6 +97,32 @@ fn the_default_qos_is_that_of_the_rust_client_and_the_router() {
         Err(format!("{:?} instead of {:?}", message.default_qos(), header.qos))
     });
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn captured_p2p_signals_are_read_and_relayed_unchanged_from_their_sender() {
+    let mut seen = 0;
+    let failed = failures("vectors", |name, vector| {
+        if !name.starts_with("obs_rust_client_p2p") {
+            return Ok(());
+        }
+        let frame = bytes(vector["hex"].as_str().unwrap());
+        let (_, message) = Message::decode_compact(&frame).map_err(|error| error.to_string())?;
+        let Message::Publish(publish) = message else { return Err(message.kind().into()) };
+        let Body::Value(value) = publish.body else { return Err("no value".into()) };
+        let signal = P2pSignal::from_value(value).map_err(|error| error.to_string())?;
+        if let SignalBody::IceCandidate { candidate } = signal.body {
+            let init = CandidateInit::parse(candidate).map_err(|error| error.to_string())?;
+            assert!(init.candidate.starts_with("candidate:") && init.sdp_mid.as_deref() == Some(""));
+        }
+        let mut relayed = Vec::new();
+        encode_signal_with_from(&publish, signal.from, &mut relayed).map_err(|error| error.to_string())?;
+        assert_eq!(relayed, frame);
+        seen += 1;
+        Ok(())
+    });
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert_eq!(seen, 4, "offer, answer, candidate, connected");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     pub(crate) outbox: Outbox,
     pub(crate) bucket: Bucket,
+    /// For P2P announces. Like the other one it outlives the session: HELLO again buys nothing.
+    pub(crate) announce_bucket: Bucket,
     pub(crate) opened_at: Instant,
     pub(crate) last_heard: Instant,
     pub(crate) unanswered_pings: u8,
@@ -57,7 +59,6 @@ pub(crate) struct Session {
     pub(crate) links: Links,
     /// The newest P2P announce, as sent to subscribers.
     pub(crate) announce: Option<Bytes>,
-    pub(crate) announce_bucket: Bucket,
     /// How many parameters it has locked, perhaps some of them expired since.
     pub(crate) locks: i32,
 }
@@ -105,6 +106,7 @@ impl Connection {
             state: State::HalfOpen,
             outbox: Outbox::new(origin == Origin::InProcess),
             bucket: Bucket::new(now, config.rate()),
+            announce_bucket: Bucket::new(now, ANNOUNCE_RATE),
             opened_at: now,
             last_heard: now,
             unanswered_pings: 0,
@@ -134,7 +136,7 @@ impl Connection {
 }
 
 impl Session {
-    pub(crate) fn new(now: Instant, id: SessionId) -> Self {
+    pub(crate) fn new(id: SessionId) -> Self {
         Self {
             id,
             subscriptions: Vec::new(),
@@ -142,7 +144,6 @@ impl Session {
             gestures: Gestures::default(),
             links: Links::default(),
             announce: None,
-            announce_bucket: Bucket::new(now, ANNOUNCE_RATE),
             locks: 0,
         }
     }

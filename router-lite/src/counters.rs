@@ -98,8 +98,8 @@ refusals! {
     LinkForgotten, links_forgotten, "older P2P exchange forgotten";
     /// Gestures passed on unthinned because a session has too many.
     GestureForgotten, gestures_forgotten, "too many gestures at once";
-    /// TCP connections that were no WebSocket clients.
-    NotWebSocket, http_requests, "plain HTTP request";
+    /// TCP connections that were neither WebSocket clients nor probes.
+    NotWebSocket, bad_http_requests, "request that is not for a CLASP router";
     /// WebSocket messages above the largest frame.
     Oversize, oversize_messages, "WebSocket message too large";
 }

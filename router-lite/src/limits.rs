@@ -5,8 +5,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use clasp_wire::limits::{MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES};
 
-/// Sessions at a time (default and range). A small board serves a room, not a city; 256 sessions with full outboxes are
-/// 64 MiB, the most the operator of such a board should have to reckon with.
+/// Sessions at a time (default and range). A small board serves a room, not a city. The worst 256 clients together can make
+/// it hold is 96 MiB: for each one a full outbox, one half-written batch and one half-read message.
 pub const MAX_SESSIONS: usize = 256;
 /// See [`MAX_SESSIONS`].
 pub const MAX_SESSIONS_RANGE: RangeInclusive<usize> = 1..=65_536;

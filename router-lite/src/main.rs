@@ -28,22 +28,26 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config, executor: Rc<LocalExecutor<'static>>) -> Result<(), Box<dyn std::error::Error>> {
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let signals = Signals::new([Signal::Int, Signal::Term])?;
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed)?;
-    let server = Server::bind(config, seed, executor).await?;
+    let server = Server::bind(config, seed, Rc::clone(&executor)).await?;
     if let Err(error) = writeln!(std::io::stdout(), "listening on ws://{}", server.local_addr()) {
         warn!(error:% = error; "cannot print where the router listens");
     }
-    let stop = async {
-        signals.next().await;
-    };
+    // In a task of its own, so that not every turn of the executor asks for signals.
+    let stop = executor.spawn(stop_on_signal(signals, server.clone()));
     server.run().or(stop).await;
+    Ok(())
+}
+
+/// Shuts down in good order at the first signal, returns at the second.
+async fn stop_on_signal(mut signals: Signals, server: Server) {
+    signals.next().await;
     info!("stopping");
     let hurry = async {
         signals.next().await;
         warn!("stopping at once");
     };
     server.shutdown().or(hurry).await;
-    Ok(())
 }

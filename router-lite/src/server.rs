@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     counters::Counters,
     io::Input,
+    router::Counts,
     server::{hub::Hub, notify::Notify},
 };
 
@@ -121,7 +122,13 @@ impl Server {
         self.0.hub.counters()
     }
 
-    /// Accepts clients until [`Server::shutdown`] is called.
+    /// How much the router holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.hub.counts()
+    }
+
+    /// Accepts clients until [`Server::shutdown`] is done. To be awaited once.
     pub async fn run(&self) {
         let accepting = self.0.listeners.take().into_iter().map(|listener| {
             let hub = Rc::clone(&self.0.hub);

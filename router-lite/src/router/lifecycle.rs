@@ -65,7 +65,7 @@ impl Router {
         }
         let Some(connection) = self.slots.get_mut(slot) else { return };
         let id = SessionId::random(&mut self.rng);
-        let mut session = Box::new(Session::new(self.now.instant, id));
+        let mut session = Box::new(Session::new(id));
         let wanted = if connection.scope.allows_data() { Wanted::All } else { Wanted::Nothing };
         session.backlog.push_back(Job::Params { wanted, even_empty: true, after: None });
         connection.state = State::Ready(session);

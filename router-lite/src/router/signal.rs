@@ -102,9 +102,9 @@ impl Router {
     /// who come later.
     pub(super) fn handle_peer_announce(&mut self, slot: Slot, publish: &Publish<'_>) {
         let now = self.now.instant;
-        let Some(session) = self.slots.get_mut(slot).and_then(|c| c.session_mut()) else { return };
-        let sender = session.id;
-        match session.announce_bucket.take(now) {
+        let Some(connection) = self.slots.get_mut(slot) else { return };
+        let Some(sender) = connection.session().map(|session| session.id) else { return };
+        match connection.announce_bucket.take(now) {
             Verdict::Pass => {}
             verdict => return self.refuse_announce(slot, 429, "too many announces", verdict),
         }

@@ -35,8 +35,12 @@ use crate::{
     },
 };
 
-/// How long a connection that ends may take to write what waits, say goodbye and be heard.
+/// How long a connection that ends may take to write what waits, and then again to close its side.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// So many connections may take that time at once; beyond it, ending ones are cut off: clients that are refused and do
+/// not hang up must not use up the descriptors.
+const MAX_LINGERING: usize = 64;
 
 /// What a client may still send, unread, while we wait for it to close: more than is in flight on any board's network.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -62,10 +66,22 @@ pub(crate) async fn serve(hub: Rc<Hub>, line: Rc<Line>) {
         let mut ws = WebSocketStream::from_partially_read(socket, rest, Role::Server, config).await;
         line.upgraded.set(true);
         let end = converse(&hub, &line, &mut ws).await;
-        within_linger(say_goodbye(&hub, &line, &mut ws, end)).await;
+        let time = hub.begin_lingering();
+        within(time, say_goodbye(&hub, &line, &mut ws, end)).await;
+        within(time, hang_up(&line)).await;
+    } else {
+        within(hub.begin_lingering(), hang_up(&line)).await;
     }
-    within_linger(hang_up(&line)).await;
+    hub.lingering.set(hub.lingering.get() - 1);
     hub.close(&line);
+}
+
+impl Hub {
+    /// One more connection is ending; returns how long it may take.
+    fn begin_lingering(&self) -> Duration {
+        let others = self.lingering.replace(self.lingering.get() + 1);
+        if others < MAX_LINGERING { LINGER } else { Duration::ZERO }
+    }
 }
 
 /// Reads the request and answers it. Returns the answer to a WebSocket client and what it sent beyond the request.
@@ -75,8 +91,10 @@ async fn handshake(hub: &Hub, line: &Line) -> Option<(Vec<u8>, Vec<u8>)> {
         match http::look_at(&head) {
             Asked::Unfinished => {}
             Asked::WebSocket { answer, used } => return Some((answer, head.split_off(used))),
-            Asked::Other { answer } => {
-                hub.apply(Input::Noted { connection: line.id, what: Refusal::NotWebSocket });
+            Asked::Other { answer, is_fault } => {
+                if is_fault {
+                    hub.apply(Input::Noted { connection: line.id, what: Refusal::NotWebSocket });
+                }
                 line.queue(&answer);
                 return None;
             }
@@ -257,9 +275,9 @@ async fn hang_up(line: &Line) {
     }
 }
 
-async fn within_linger(ending: impl Future<Output = ()>) {
+async fn within(time: Duration, ending: impl Future<Output = ()>) {
     let enough = async {
-        Timer::after(LINGER).await;
+        Timer::after(time).await;
     };
     ending.or(enough).await;
 }

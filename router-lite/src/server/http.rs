@@ -26,8 +26,8 @@ pub(crate) enum Asked {
     Unfinished,
     /// A WebSocket; `answer` accepts it, the WebSocket's bytes begin at `used`.
     WebSocket { answer: Vec<u8>, used: usize },
-    /// Something else, or something that is wrong; `answer` is all there is to say.
-    Other { answer: Vec<u8> },
+    /// A probe, or something that is wrong; `answer` is all there is to say.
+    Other { answer: Vec<u8>, is_fault: bool },
 }
 
 /// Looks at what has come so far.
@@ -111,7 +111,7 @@ fn plain(method: &str, target: &str) -> Asked {
 }
 
 fn other(status: u16, text: &str, body: bool) -> Asked {
-    Asked::Other { answer: response(status, text, body) }
+    Asked::Other { answer: response(status, text, body), is_fault: status >= 400 }
 }
 
 fn response(status: u16, text: &str, body: bool) -> Vec<u8> {

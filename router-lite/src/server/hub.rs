@@ -20,7 +20,7 @@ use crate::{
     counters::Counters,
     id::ConnectionId,
     io::{Input, Output},
-    router::Router,
+    router::{Counts, Router},
     server::{
         clock,
         line::{Flushed, Line},
@@ -47,6 +47,8 @@ pub(crate) struct Hub {
     pub(crate) freed: Notify,
     /// The last connection is gone.
     pub(crate) empty: Notify,
+    /// Connections that are ending.
+    pub(crate) lingering: Cell<usize>,
 }
 
 impl Hub {
@@ -63,6 +65,7 @@ impl Hub {
             sooner: Notify::default(),
             freed: Notify::default(),
             empty: Notify::default(),
+            lingering: Cell::new(0),
         }
     }
 
@@ -115,6 +118,10 @@ impl Hub {
 
     pub(crate) fn counters(&self) -> Counters {
         self.router.borrow().counters()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.router.borrow().counts()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

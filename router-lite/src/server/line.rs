@@ -20,7 +20,7 @@ const WS_HEAD_BYTES: usize = 10;
 /// to make the system call cheap. What the socket does not take of it waits in [`Line::unsent`], whose bound this is.
 pub(crate) const WRITE_BATCH_BYTES: usize = MAX_FRAME_BYTES + WS_HEAD_BYTES;
 
-/// Room above that for control frames (pongs, Close): 4 of the largest.
+/// Room above that for control frames (pongs, Close): 3 of the largest and some small ones.
 const CONTROL_BYTES: usize = 512;
 
 /// See the module.

@@ -27,8 +27,15 @@ pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Vec<Async<TcpListener>>, 
     let mut listeners: Vec<Async<TcpListener>> = Vec::new();
     for address in addresses {
         match listen(*address) {
-            Ok(listener) => listeners.push(listener),
-            // `0.0.0.0` beside `[::]`, which takes IPv4 as well.
+            Ok(listener) => {
+                let bound = listener.get_ref().local_addr().map_err(ServerError::Address)?;
+                listeners.push(listener);
+                // Where the system keeps IPv4 out of `[::]`; everywhere else the address is in use, by us.
+                if bound.is_ipv6() && bound.ip().is_unspecified() {
+                    listeners.extend(Async::<TcpListener>::bind((Ipv4Addr::UNSPECIFIED, bound.port())).ok());
+                }
+            }
+            // `0.0.0.0` after `[::]`, which takes IPv4 as well.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_covered(*address, &listeners) => {
                 debug!(address:% = address; "already covered by the IPv6 listener");
             }

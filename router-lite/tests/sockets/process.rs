@@ -20,7 +20,11 @@ struct Router {
 
 impl Router {
     fn start(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(command(args))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.strip_prefix("listening on ws://").and_then(|rest| rest.trim_end().parse().ok());
@@ -159,4 +163,25 @@ fn it_tells_its_version() {
     let output = run(&["--version"]);
     let wanted = format!("router-lite {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), wanted));
+}
+
+#[test]
+fn a_router_that_runs_out_of_descriptors_goes_on_when_some_are_free_again() {
+    let limited =
+        format!("ulimit -n 24 && exec {} --bind 127.0.0.1:0 --log off", env!("CARGO_BIN_EXE_router-lite"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]).env_remove("RUST_LOG");
+    let router = Router::spawn(command);
+    let address = router.address;
+    smol::block_on(async {
+        let mut all = Vec::new();
+        for _ in 0..40 {
+            all.push(std::net::TcpStream::connect(address).unwrap());
+        }
+        drop(all);
+        let (mut client, _) = crate::client::soon(Client::session(address)).await;
+        client.settle().await;
+    });
+    router.signal("TERM");
+    assert_eq!(router.end().0, Some(0));
 }

@@ -110,3 +110,49 @@ fn signals_to_a_peer_that_does_not_read_stop_nobody() {
         assert!(server.counters().targets_busy > 0);
     });
 }
+
+#[test]
+fn clients_that_are_refused_and_do_not_hang_up_use_up_nothing() {
+    with_server(Config::default(), async |server, to| {
+        let mut all = Vec::new();
+        for _ in 0..300 {
+            let mut stream = smol::net::TcpStream::connect(to).await.unwrap();
+            smol::io::AsyncWriteExt::write_all(&mut stream, b"DELETE / HTTP/1.1\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            soon(stream.read_exact(&mut answer)).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 405");
+            all.push(stream);
+            assert!(server.counts().connections <= 64 + 32 + 1, "{:?}", server.counts());
+        }
+        let (mut client, _) = Client::session(to).await;
+        client.settle().await;
+    });
+}
+
+#[test]
+fn a_client_that_pings_without_reading_does_not_keep_the_router_busy_or_growing() {
+    let config = Config::default().with_rate(0).unwrap().with_stall_timeout(Duration::from_secs(2)).unwrap();
+    with_server(config, async |server, to| {
+        let (mut deaf, _) = Client::session(to).await;
+        deaf.send(&subscribe(1, "/**")).await;
+        deaf.settle().await;
+        let (mut sender, _) = Client::session(to).await;
+        let text = "x".repeat(8000);
+        for _ in 0..FLOOD {
+            sender.send(&publish(SignalType::Stream, "/s", Value::Str(&text))).await;
+        }
+        sender.settle().await;
+        let mut raw = deaf.ws.into_inner();
+        let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(1000);
+        for _ in 0..50 {
+            soon(smol::io::AsyncWriteExt::write_all(&mut raw, &pings)).await.unwrap();
+        }
+        // Still served at once, and the stalled client goes in its time.
+        soon(async {
+            while server.counters().slow_consumers == 0 {
+                sender.settle().await;
+            }
+        })
+        .await;
+    });
+}

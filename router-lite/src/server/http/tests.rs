@@ -9,7 +9,7 @@ fn asked(head: &str) -> Asked {
 
 fn answer(head: &str) -> String {
     match asked(head) {
-        Asked::WebSocket { answer, .. } | Asked::Other { answer } => String::from_utf8(answer).unwrap(),
+        Asked::WebSocket { answer, .. } | Asked::Other { answer, .. } => String::from_utf8(answer).unwrap(),
         Asked::Unfinished => panic!("{head:?} is unfinished"),
     }
 }
@@ -76,7 +76,7 @@ fn a_bad_upgrade_is_told_what_is_wrong() {
 #[test]
 fn what_is_not_http_is_refused_without_waiting_for_more() {
     for bytes in [&[0x16, 0x03, 0x01][..], &[0x53, 0x01, 0, 1], b"\r\n", &[0]] {
-        assert!(matches!(look_at(bytes), Asked::Other { .. }), "{bytes:x?}");
+        assert!(matches!(look_at(bytes), Asked::Other { is_fault: true, .. }), "{bytes:x?}");
     }
     assert_eq!(look_at(b""), Asked::Unfinished);
     assert_eq!(look_at(b"GET / HTTP/1.1\r\nHost: h\r\n"), Asked::Unfinished);
@@ -88,7 +88,7 @@ fn a_head_above_8_kib_is_refused() {
     head.resize(MAX_HEAD_BYTES - 1, b'x');
     assert_eq!(look_at(&head), Asked::Unfinished);
     head.push(b'x');
-    let Asked::Other { answer } = look_at(&head) else { panic!("not refused") };
+    let Asked::Other { answer, is_fault: true } = look_at(&head) else { panic!("not refused") };
     assert!(answer.starts_with(b"HTTP/1.1 431 "));
 }
 

@@ -42,7 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             match side.socket.recv_from(&mut buffer) {
                 Ok((len, source)) => {
-                    let (destination, bytes) = (side.socket.local_addr()?, buffer.get(..len).unwrap_or_default());
+                    let (destination, bytes) =
+                        (side.socket.local_addr()?, buffer.get(..len).unwrap_or_default());
                     side.node.handle_input(now(), Input::Datagram { source, destination, bytes });
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -79,7 +80,12 @@ fn drain(side: &mut Side, router: &mut Router) -> Result<bool, Box<dyn Error>> {
             Output::Event(Event::Connected { link, path, .. }) => {
                 say(&format!("{}: connected to {}", side.name, path.remote))?;
                 if side.name == "alice" {
-                    side.node.send(now(), link, Channel::Reliable, Bytes::from_static(b"no runtime needed"))?;
+                    side.node.send(
+                        now(),
+                        link,
+                        Channel::Reliable,
+                        Bytes::from_static(b"no runtime needed"),
+                    )?;
                 }
             }
             Output::Event(Event::Data { bytes, .. }) => {

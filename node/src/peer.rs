@@ -13,6 +13,7 @@ mod certificate;
 mod channels;
 mod crypto;
 mod negotiation;
+mod output;
 mod sdp;
 
 use std::collections::VecDeque;
@@ -28,6 +29,7 @@ use str0m::{Input, Output, Rtc};
 pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
+pub use output::{Ended, OutSignal, PeerOutput};
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
@@ -46,59 +48,6 @@ const ICE_DISCONNECTED_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a closing link may try to get its goodbye out.
 const GOODBYE: Duration = Duration::from_millis(500);
-
-/// What a peer wants done, or has to tell.
-#[derive(Debug)]
-#[must_use = "an output not acted on is lost"]
-#[non_exhaustive]
-pub enum PeerOutput {
-    /// Send this datagram from `source`.
-    Transmit(Transmit),
-    /// Send this to the peer through the router.
-    Signal(OutSignal),
-    /// The link entered this state.
-    State(LinkState),
-    /// A step of the establishment.
-    Step(Step),
-    /// Both channels are open.
-    Connected(Path),
-    /// A message arrived.
-    Data(Channel, Bytes),
-    /// The reliable queue has room again.
-    Writable,
-    /// A ping came back.
-    Pong(Channel, u64, Duration),
-    /// The link ended; nothing but its goodbye follows.
-    Ended(Ended),
-    /// The goodbye is said. Drop the peer.
-    Gone,
-    /// Nothing more to do before this time.
-    Idle(Option<Wake>),
-}
-
-/// A signal to the peer, without the ids that the node adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutSignal {
-    /// An offer with this SDP.
-    Offer(String),
-    /// An answer with this SDP.
-    Answer(String),
-    /// A candidate, as JSON text.
-    Candidate(String),
-    /// The reliable channel is open.
-    Connected,
-    /// The link is over.
-    Disconnected(String),
-}
-
-/// How a link ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// Before it was open.
-    Failed(FailReason),
-    /// After.
-    Disconnected(DisconnectReason),
-}
 
 /// Each state holds what only that state needs.
 enum State {

@@ -7,11 +7,11 @@
 //! Call `handle_*`, then [`Session::poll_output`] until [`SessionOutput::Idle`]; only then wait.
 
 mod backoff;
+mod io;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clasp_wire::message::{Body, Features, Hello, Subscribe, TypeMask};
 use clasp_wire::p2p::{self, FeatureList, P2pSignal, PeerAnnounce, SignalBody};
 use clasp_wire::{EncodeError, Message};
@@ -23,6 +23,7 @@ use crate::limits::{PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
 use crate::queue::DropOldest;
 use crate::wake::Wake;
 use backoff::Backoff;
+pub use io::{Identity, InBody, InSignal, SessionOutput};
 
 /// How long dialling may take, and how long the router may take to welcome us: as long as it gives us for our HELLO.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,97 +41,6 @@ const REANNOUNCE_DELAY_MS: std::ops::Range<u64> = 20..400;
 /// Subscription ids, in the order the stock native client uses them.
 const SIGNAL_SUBSCRIPTION: u32 = 1;
 const ANNOUNCE_SUBSCRIPTION: u32 = 2;
-
-/// What a session announces about the node.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The node's name.
-    pub name: String,
-    /// Access token for the router; empty for none.
-    pub token: String,
-    /// How often the session signals to itself. The stock router forgets a session it has sent nothing for 300 s.
-    pub keep_alive: Duration,
-}
-
-/// What a session wants done, or has to tell.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "an output not acted on is lost"]
-#[non_exhaustive]
-pub enum SessionOutput {
-    /// Open a WebSocket to the router.
-    Dial,
-    /// Send this frame.
-    Send(Bytes),
-    /// Send a WebSocket ping.
-    Ping,
-    /// Close the WebSocket.
-    Hangup,
-    /// The router accepted us.
-    Ready {
-        /// Our session id.
-        session: String,
-        /// The router's name.
-        name: String,
-    },
-    /// The router is gone, or unreachable. [`SessionOutput::Dial`] follows after `retry_in`.
-    Lost {
-        /// Why.
-        why: String,
-        /// When it is dialled again.
-        retry_in: Duration,
-    },
-    /// A P2P signal for us.
-    Signal(InSignal),
-    /// A peer announced itself.
-    Announced {
-        /// Its session id.
-        session: String,
-        /// Its name, if it gave one.
-        name: Option<String>,
-        /// Whether it is a clasp-edge node.
-        edge: bool,
-    },
-    /// The router knows no such session.
-    NoSuchSession(String),
-    /// Nothing more to do before this time.
-    Idle(Option<Wake>),
-}
-
-/// A received signal.
-#[derive(Debug, PartialEq, Eq)]
-pub struct InSignal {
-    /// The sender's session id, as the router or the sender says.
-    pub from: String,
-    /// Which attempt it belongs to.
-    pub correlation_id: String,
-    /// What it says.
-    pub body: InBody,
-}
-
-/// What a received signal says.
-#[derive(Debug, PartialEq, Eq)]
-pub enum InBody {
-    /// An offer.
-    Offer {
-        /// Its SDP.
-        sdp: String,
-        /// Whether it comes from a clasp-edge node.
-        edge: bool,
-    },
-    /// An answer.
-    Answer {
-        /// Its SDP.
-        sdp: String,
-        /// Whether it comes from a clasp-edge node.
-        edge: bool,
-    },
-    /// A candidate, as JSON text.
-    Candidate(String),
-    /// The sender's reliable channel is open.
-    Connected,
-    /// The sender is done with this link.
-    Disconnected(Option<String>),
-}
 
 #[derive(Debug)]
 enum State {
@@ -488,3 +398,6 @@ pub const EDGE_FEATURE: &str = "edge/1";
 
 /// What we announce: the stock features, and ours.
 const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];
+
+#[cfg(test)]
+mod tests;

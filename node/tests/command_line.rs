@@ -1,5 +1,7 @@
 //! The program as a user runs it: real processes, real sockets, exit statuses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -123,8 +125,7 @@ fn what_is_piped_into_send_comes_out_of_recv_unchanged() {
 #[test]
 fn files_lines_and_empty_input_arrive_too_and_follow_goes_on() {
     let (_router, url) = Running::router();
-    let receiver =
-        Running::start(&["recv", "--name", "lines", "--follow", "--loopback", "--router", &url]);
+    let receiver = Running::start(&["recv", "--name", "lines", "--follow", "--loopback", "--router", &url]);
     let folder = std::env::temp_dir().join(format!("clasp-node-test-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("input.txt");
@@ -199,7 +200,8 @@ fn the_demo_succeeds_and_shows_the_candidates_of_both_sides() {
                 "{process} {step}"
             );
         }
-        let connected = events.iter().filter(|e| e["process"] == process && e["event"] == "connected").count();
+        let connected =
+            events.iter().filter(|e| e["process"] == process && e["event"] == "connected").count();
         assert_eq!(connected, 1, "{process}");
     }
     assert_eq!(events.last().unwrap()["event"], "success");

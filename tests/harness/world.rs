@@ -3,12 +3,14 @@
 //! The router and the nodes are the real cores; only their drivers are simulated. Everything that is drawn at random here
 //! comes from the seed. (str0m draws a few numbers of its own, so two runs of a seed agree in what happens, not in each byte.)
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clasp_node::{ConnectError, Event, Input, LinkId, Node, NodeConfig, Output, RouterId};
+use clasp_node::{ConnectError, Event, Input, LinkId, Node, NodeConfig, RouterId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use router_lite::{ConnectionId, Now, Origin, Router};
@@ -384,121 +386,10 @@ impl World {
         }
     }
 
-    /// Carries out what everybody wants, until nobody wants anything.
-    fn settle(&mut self) {
-        for node in 0..self.nodes.len() {
-            self.settle_node(node);
-        }
-        self.settle_router();
-    }
-
-    fn settle_node(&mut self, index: usize) {
-        loop {
-            let latency = self.network.latency;
-            let at = self.elapsed();
-            let node = self.at(index);
-            let connection = node.connection;
-            match node.core.poll_output() {
-                Output::Transmit { source, destination, bytes } => {
-                    self.transmit(index, source, destination, bytes)
-                }
-                Output::Dial(_) if self.router.is_some() => {
-                    let connection = ConnectionId::new(self.next_connection);
-                    self.next_connection += 1;
-                    self.arrive(latency * 2, Arrival::Opened { node: index, connection });
-                }
-                Output::Dial(_) => self.arrive(latency * 2, Arrival::Refused { node: index }),
-                Output::RouterSend(_, frame) => {
-                    if let Some(connection) = connection {
-                        self.arrive(latency, Arrival::ToRouter { connection, frame });
-                    }
-                }
-                Output::RouterHangup(_) => {
-                    if let Some(connection) = self.at(index).connection.take() {
-                        self.arrive(latency, Arrival::ClosedAtRouter { connection });
-                    }
-                }
-                Output::Event(event) => {
-                    if let Event::RouterReady { session, .. } = &event {
-                        self.at(index).session = Some(session.clone());
-                    } else if let Event::RouterLost { .. } = &event {
-                        self.at(index).session = None;
-                    }
-                    self.at(index).told.push((at, event));
-                }
-                Output::Idle { wake } => {
-                    self.at(index).wake = wake.map(|wake| wake.at);
-                    return;
-                }
-                _ => {} // WebSocket pings: the simulated connection does not need them
-            }
-        }
-    }
-
-    fn transmit(&mut self, from: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
-        let to = self.nodes.iter().position(|node| node.address == destination);
-        if let Some(to) = to
-            && !self.cut.contains(&(from.min(to), from.max(to)))
-            && let Some(delay) = self.network.datagram(&mut self.rng)
-        {
-            self.arrive(delay, Arrival::Datagram { to, source, bytes });
-        }
-    }
-
-    fn settle_router(&mut self) {
-        let latency = self.network.latency;
-        let mut closed = VecDeque::new();
-        while let Some(router) = &mut self.router {
-            match router.poll_output() {
-                router_lite::Output::Transmit { connection, .. } => self.write(connection),
-                router_lite::Output::Close { connection, reason } => {
-                    if let Some(node) = self.nodes.iter().position(|n| n.connection == Some(connection)) {
-                        let why = reason.text().to_owned();
-                        self.arrive(latency, Arrival::ClosedAtNode { node, connection, why });
-                    }
-                    closed.push_back(connection);
-                }
-                router_lite::Output::Idle { wake } => {
-                    self.router_wake = wake.map(|wake| wake.at);
-                    match closed.pop_front() {
-                        Some(connection) => self.tell_router(router_lite::Input::Closed { connection }),
-                        None => return,
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn write(&mut self, connection: ConnectionId) {
-        let Some(index) = self.nodes.iter().position(|n| n.connection == Some(connection)) else { return };
-        if self.at(index).stalled {
-            return self.tell_router(router_lite::Input::Blocked { connection });
-        }
-        while let Some(frame) = self.router.as_mut().and_then(|r| r.poll_transmit(connection, WRITE_BYTES)) {
-            let latency = self.network.latency;
-            let delays = if is_signal(&frame) {
-                self.signals.push((NodeId(index), frame.clone()));
-                self.faults.apply(&mut self.rng)
-            } else {
-                vec![Duration::ZERO]
-            };
-            for delay in delays {
-                let frame = frame.clone();
-                self.arrive(latency + delay, Arrival::ToNode { node: index, connection, frame });
-            }
-        }
-    }
-
     /// A number drawn from the seed.
     pub fn draw(&mut self, below: usize) -> usize {
         self.rng.random_range(0..below)
     }
-}
-
-fn is_signal(frame: &[u8]) -> bool {
-    let prefix = clasp_wire::p2p::SIGNAL_PREFIX.as_bytes();
-    frame.windows(prefix.len()).take(16).any(|window| window == prefix)
 }
 
 /// Where virtual time begins.

@@ -73,7 +73,8 @@ impl Source {
             return Ok(Self::new(smol::Unblock::with_capacity(INPUT_BUFFER_BYTES, std::io::stdin())));
         }
         let file = smol::fs::File::open(path).await;
-        let file = file.map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
+        let file =
+            file.map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
         Ok(Self::new(file))
     }
 

@@ -321,3 +321,34 @@ fn a_certificate_other_than_the_signalled_one_fails_in_dtls() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn a_peer_that_opens_channels_without_end_is_cut_off() {
+    let mut table = Table::open();
+    for n in 0..MAX_CHANNELS {
+        let mut changes = table.offerer.peer.rtc.sdp_api();
+        changes.add_channel(format!("extra {n}"));
+        assert!(changes.apply().is_none(), "further channels need no negotiation");
+    }
+    assert!(table.run(Duration::from_secs(5), |t| t.answerer.as_ref().unwrap().ended().is_some()));
+    let ended = table.answerer().ended();
+    assert!(matches!(ended, Some(Ended::Disconnected(DisconnectReason::Violation(_)))), "{ended:?}");
+}
+
+#[test]
+fn a_label_beyond_the_limit_ends_the_link_and_a_strange_one_does_not() {
+    for (len, survives) in [(MAX_LABEL_BYTES, true), (MAX_LABEL_BYTES + 1, false)] {
+        let mut table = Table::open();
+        let mut changes = table.offerer.peer.rtc.sdp_api();
+        let id = changes.add_channel("x".repeat(len));
+        assert!(changes.apply().is_none());
+        table.run(Duration::from_secs(2), |_| false);
+        assert_eq!(table.answerer().ended().is_none(), survives, "{len} bytes");
+        if survives {
+            assert_eq!(table.offerer.peer.rtc.channel(id).unwrap().write(true, b"hi").ok(), Some(true));
+            assert!(table.run(Duration::from_secs(1), |t| {
+                t.answerer.as_ref().unwrap().data(Channel::Stream) == [Bytes::from_static(b"hi")]
+            }));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What comes out of a [`Peer`](super::Peer).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use str0m::net::Transmit;
+
+use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Step};
+use crate::wake::Wake;
+
+/// What a peer wants done, or has to tell.
+#[derive(Debug)]
+#[must_use = "an output not acted on is lost"]
+#[non_exhaustive]
+pub enum PeerOutput {
+    /// Send this datagram from `source`.
+    Transmit(Transmit),
+    /// Send this to the peer through the router.
+    Signal(OutSignal),
+    /// The link entered this state.
+    State(LinkState),
+    /// A step of the establishment.
+    Step(Step),
+    /// Both channels are open.
+    Connected(Path),
+    /// A message arrived.
+    Data(Channel, Bytes),
+    /// The reliable queue has room again.
+    Writable,
+    /// A ping came back.
+    Pong(Channel, u64, Duration),
+    /// The link ended; nothing but its goodbye follows.
+    Ended(Ended),
+    /// The goodbye is said. Drop the peer.
+    Gone,
+    /// Nothing more to do before this time.
+    Idle(Option<Wake>),
+}
+
+/// A signal to the peer, without the ids that the node adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutSignal {
+    /// An offer with this SDP.
+    Offer(String),
+    /// An answer with this SDP.
+    Answer(String),
+    /// A candidate, as JSON text.
+    Candidate(String),
+    /// The reliable channel is open.
+    Connected,
+    /// The link is over.
+    Disconnected(String),
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Before it was open.
+    Failed(FailReason),
+    /// After.
+    Disconnected(DisconnectReason),
+}

@@ -1,0 +1,123 @@
+//! The simulated drivers: they carry out what the cores want, as the real ones do.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clasp_node::{Event, Output};
+use router_lite::ConnectionId;
+
+use super::{Arrival, NodeId, WRITE_BYTES, World};
+
+impl World {
+    /// Carries out what everybody wants, until nobody wants anything.
+    pub(super) fn settle(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.settle_node(node);
+        }
+        self.settle_router();
+    }
+
+    fn settle_node(&mut self, index: usize) {
+        loop {
+            let latency = self.network.latency;
+            let at = self.elapsed();
+            let node = self.at(index);
+            let connection = node.connection;
+            match node.core.poll_output() {
+                Output::Transmit { source, destination, bytes } => {
+                    self.transmit(index, source, destination, bytes)
+                }
+                Output::Dial(_) if self.router.is_some() => {
+                    let connection = ConnectionId::new(self.next_connection);
+                    self.next_connection += 1;
+                    self.arrive(latency * 2, Arrival::Opened { node: index, connection });
+                }
+                Output::Dial(_) => self.arrive(latency * 2, Arrival::Refused { node: index }),
+                Output::RouterSend(_, frame) => {
+                    if let Some(connection) = connection {
+                        self.arrive(latency, Arrival::ToRouter { connection, frame });
+                    }
+                }
+                Output::RouterHangup(_) => {
+                    if let Some(connection) = self.at(index).connection.take() {
+                        self.arrive(latency, Arrival::ClosedAtRouter { connection });
+                    }
+                }
+                Output::Event(event) => {
+                    if let Event::RouterReady { session, .. } = &event {
+                        self.at(index).session = Some(session.clone());
+                    } else if let Event::RouterLost { .. } = &event {
+                        self.at(index).session = None;
+                    }
+                    self.at(index).told.push((at, event));
+                }
+                Output::Idle { wake } => {
+                    self.at(index).wake = wake.map(|wake| wake.at);
+                    return;
+                }
+                _ => {} // WebSocket pings: the simulated connection does not need them
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
+        let to = self.nodes.iter().position(|node| node.address == destination);
+        if let Some(to) = to
+            && !self.cut.contains(&(from.min(to), from.max(to)))
+            && let Some(delay) = self.network.datagram(&mut self.rng)
+        {
+            self.arrive(delay, Arrival::Datagram { to, source, bytes });
+        }
+    }
+
+    fn settle_router(&mut self) {
+        let latency = self.network.latency;
+        let mut closed = VecDeque::new();
+        while let Some(router) = &mut self.router {
+            match router.poll_output() {
+                router_lite::Output::Transmit { connection, .. } => self.write(connection),
+                router_lite::Output::Close { connection, reason } => {
+                    if let Some(node) = self.nodes.iter().position(|n| n.connection == Some(connection)) {
+                        let why = reason.text().to_owned();
+                        self.arrive(latency, Arrival::ClosedAtNode { node, connection, why });
+                    }
+                    closed.push_back(connection);
+                }
+                router_lite::Output::Idle { wake } => {
+                    self.router_wake = wake.map(|wake| wake.at);
+                    match closed.pop_front() {
+                        Some(connection) => self.tell_router(router_lite::Input::Closed { connection }),
+                        None => return,
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn write(&mut self, connection: ConnectionId) {
+        let Some(index) = self.nodes.iter().position(|n| n.connection == Some(connection)) else { return };
+        if self.at(index).stalled {
+            return self.tell_router(router_lite::Input::Blocked { connection });
+        }
+        while let Some(frame) = self.router.as_mut().and_then(|r| r.poll_transmit(connection, WRITE_BYTES)) {
+            let latency = self.network.latency;
+            let delays = if is_signal(&frame) {
+                self.signals.push((NodeId(index), frame.clone()));
+                self.faults.apply(&mut self.rng)
+            } else {
+                vec![Duration::ZERO]
+            };
+            for delay in delays {
+                let frame = frame.clone();
+                self.arrive(latency + delay, Arrival::ToNode { node: index, connection, frame });
+            }
+        }
+    }
+}
+
+fn is_signal(frame: &[u8]) -> bool {
+    let prefix = clasp_wire::p2p::SIGNAL_PREFIX.as_bytes();
+    frame.windows(prefix.len()).take(16).any(|window| window == prefix)
+}

@@ -128,6 +128,12 @@ impl Server {
         self.0.hub.counts()
     }
 
+    /// Connections that have ended for the router and are being closed in good order. Bounded.
+    #[must_use]
+    pub fn lingering(&self) -> usize {
+        self.0.hub.lingering.get()
+    }
+
     /// Accepts clients until [`Server::shutdown`] is done. To be awaited once.
     pub async fn run(&self) {
         let accepting = self.0.listeners.take().into_iter().map(|listener| {

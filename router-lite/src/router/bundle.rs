@@ -4,8 +4,7 @@
 //! own. A bundle may set more frames loose than an outbox holds, so it is worked off in steps, between which the
 //! driver writes.
 
-use bytes::Bytes;
-use clasp_wire::{Address, Message, message::Bundle};
+use clasp_wire::{Address, EncodeError, Message, message::Bundle};
 
 use super::{Router, Work};
 use crate::{access::is_reserved, counters::Refusal, id::SessionId, limits::WORK_STEP, slots::Slot};
@@ -15,22 +14,16 @@ use crate::{access::is_reserved, counters::Refusal, id::SessionId, limits::WORK_
 pub(super) struct BundleRun {
     slot: Slot,
     session: SessionId,
-    frame: Bytes,
-    stage: Stage,
-    /// Members of this stage that are done.
+    /// Its members in the order of their execution, as frames one after the other.
+    members: Vec<u8>,
+    /// Bytes of them that are done.
     done: usize,
     revision: Option<u64>,
     wants_ack: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Sets,
-    Publishes,
-}
-
 impl Router {
-    pub(super) fn handle_bundle(&mut self, slot: Slot, bundle: &Bundle<'_>, frame: &Bytes, wants_ack: bool) {
+    pub(super) fn handle_bundle(&mut self, slot: Slot, bundle: &Bundle<'_>, wants_ack: bool) {
         let Some(connection) = self.slots.get(slot) else { return };
         let Some(session) = connection.session().map(|session| session.id) else { return };
         let allowed = connection.scope.allows_data();
@@ -49,63 +42,48 @@ impl Router {
                 return self.refuse_address(slot, 200, &error);
             }
         }
-        let frame = frame.clone();
-        let stage = Stage::Sets;
-        let run = BundleRun { slot, session, frame, stage, done: 0, revision: None, wants_ack };
-        self.work.push_back(Work::Bundle(run));
+        match in_order(bundle) {
+            Ok(members) => {
+                let run = BundleRun { slot, session, members, done: 0, revision: None, wants_ack };
+                self.work.push_back(Work::Bundle(run));
+            }
+            Err(error) => self.refuse_too_large(slot, &error, None),
+        }
     }
 
     /// Works off the next members. What a single SET is refused for, the sender is told; the others go on.
     pub(super) fn step_bundle(&mut self, mut run: BundleRun) {
-        let current = self.slots.get(run.slot).and_then(|connection| connection.session());
-        if current.is_none_or(|session| session.id != run.session) {
-            return;
-        }
-        let frame = run.frame.clone();
-        let mut scratch = std::mem::take(&mut self.decode_scratch);
-        let before = run.done;
-        // It was decoded when it came, so it will be again.
-        if let Ok((_, Message::Bundle(bundle))) = Message::decode(&frame, &mut scratch) {
-            match run.stage {
-                Stage::Sets => self.step_sets(&mut run, &bundle),
-                Stage::Publishes => self.step_publishes(&mut run, &bundle),
+        for _ in 0..WORK_STEP {
+            // It may have been closed for being slow to read its own echoes.
+            if self.session_id(run.slot) != Some(run.session) {
+                return;
             }
-        }
-        scratch.clear();
-        self.decode_scratch = scratch;
-        let stage_is_over = run.done - before < WORK_STEP;
-        match run.stage {
-            Stage::Sets if stage_is_over => {
-                self.work.push_front(Work::Bundle(BundleRun { stage: Stage::Publishes, done: 0, ..run }));
-            }
-            Stage::Publishes if stage_is_over => {
+            let rest = run.members.get(run.done..).unwrap_or_default();
+            let Ok((header, member)) = Message::decode_compact(rest) else {
                 if run.wants_ack {
                     self.reply_ack(run.slot, None, run.revision);
                 }
+                return;
+            };
+            match member {
+                Message::Set(set) => run.revision = self.write(run.slot, &set).or(run.revision),
+                Message::Publish(publish) => self.broadcast(run.slot, &publish),
+                _ => {}
             }
-            _ => self.work.push_front(Work::Bundle(run)),
+            run.done += header.encoded_len() + usize::from(header.payload_len);
         }
+        self.work.push_front(Work::Bundle(run));
     }
+}
 
-    fn step_sets(&mut self, run: &mut BundleRun, bundle: &Bundle<'_>) {
-        let sets = bundle.messages.iter().filter_map(|member| match member {
-            Message::Set(set) => Some(set),
-            _ => None,
-        });
-        for set in sets.skip(run.done).take(WORK_STEP) {
-            run.done += 1;
-            run.revision = self.write(run.slot, &set).or(run.revision);
-        }
+/// The SETs of a bundle, then its PUBLISHes; whatever else is in it is skipped.
+fn in_order(bundle: &Bundle<'_>) -> Result<Vec<u8>, EncodeError> {
+    let mut members = Vec::new();
+    for member in bundle.messages.iter().filter(|member| matches!(member, Message::Set(_))) {
+        member.encode_into(&mut members)?;
     }
-
-    fn step_publishes(&mut self, run: &mut BundleRun, bundle: &Bundle<'_>) {
-        let publishes = bundle.messages.iter().filter_map(|member| match member {
-            Message::Publish(publish) => Some(publish),
-            _ => None,
-        });
-        for publish in publishes.skip(run.done).take(WORK_STEP) {
-            run.done += 1;
-            self.broadcast(run.slot, &publish);
-        }
+    for member in bundle.messages.iter().filter(|member| matches!(member, Message::Publish(_))) {
+        member.encode_into(&mut members)?;
     }
+    Ok(members)
 }

@@ -28,14 +28,14 @@ impl Router {
         }
         let mut scratch = std::mem::take(&mut self.decode_scratch);
         match Message::decode(frame, &mut scratch) {
-            Ok((header, message)) => self.dispatch(slot, header, &message, frame),
+            Ok((header, message)) => self.dispatch(slot, header, &message),
             Err(error) => self.refuse_undecodable(slot, &error),
         }
         scratch.clear();
         self.decode_scratch = scratch;
     }
 
-    fn dispatch(&mut self, slot: Slot, header: Header, message: &Message<'_>, frame: &Bytes) {
+    fn dispatch(&mut self, slot: Slot, header: Header, message: &Message<'_>) {
         let wants_ack = header.qos != QoS::Fire;
         if let Message::Hello(hello) = message {
             return self.handle_hello(slot, hello);
@@ -51,7 +51,7 @@ impl Router {
             Message::Get { address } => self.handle_get(slot, address),
             Message::Subscribe(subscribe) => self.handle_subscribe(slot, subscribe),
             Message::Unsubscribe { id } => self.unsubscribe(slot, *id),
-            Message::Bundle(bundle) => self.handle_bundle(slot, bundle, frame, wants_ack),
+            Message::Bundle(bundle) => self.handle_bundle(slot, bundle, wants_ack),
             Message::Announce(announce) => self.handle_announce(slot, announce, wants_ack),
             Message::Query { pattern } => self.handle_query(slot, pattern),
             Message::Ping => self.reply(slot, &Message::Pong),

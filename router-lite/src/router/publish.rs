@@ -47,15 +47,20 @@ impl Router {
         match Message::Publish(*publish).encode_into(&mut self.scratch) {
             Ok(()) => Some(Bytes::copy_from_slice(&self.scratch)),
             Err(error) => {
-                self.refuse_too_large(slot, &error, publish.address);
+                self.refuse_too_large(slot, &error, Some(publish.address));
                 None
             }
         }
     }
 
-    pub(super) fn refuse_too_large(&mut self, slot: Slot, error: &clasp_wire::EncodeError, address: &str) {
+    pub(super) fn refuse_too_large(
+        &mut self,
+        slot: Slot,
+        error: &clasp_wire::EncodeError,
+        address: Option<&str>,
+    ) {
         self.tally.note(self.now.instant, Refusal::TooLarge, error);
-        self.reply_error(slot, 402, &format!("cannot be forwarded: {error}"), Some(address));
+        self.reply_error(slot, 402, &format!("cannot be forwarded: {error}"), address);
     }
 
     fn deliver(&mut self, from: Slot, address: &str, signal: SignalType, frame: &Bytes) {

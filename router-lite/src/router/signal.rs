@@ -54,7 +54,7 @@ impl Router {
         match encode_signal_with_from(publish, &sender.text(), &mut self.scratch) {
             Ok(()) => Some(Bytes::copy_from_slice(&self.scratch)),
             Err(error) => {
-                self.refuse_too_large(slot, &error, publish.address);
+                self.refuse_too_large(slot, &error, Some(publish.address));
                 None
             }
         }
@@ -143,7 +143,7 @@ impl Router {
         }
     }
 
-    fn session_id(&self, slot: Slot) -> Option<SessionId> {
+    pub(super) fn session_id(&self, slot: Slot) -> Option<SessionId> {
         self.slots.get(slot)?.session().map(|session| session.id)
     }
 }

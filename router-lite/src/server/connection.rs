@@ -68,8 +68,11 @@ pub(crate) async fn serve(hub: Rc<Hub>, line: Rc<Line>) {
         let end = converse(&hub, &line, &mut ws).await;
         let time = hub.begin_lingering();
         within(time, say_goodbye(&hub, &line, &mut ws, end)).await;
+        hub.apply(Input::Closed { connection: line.id });
         within(time, hang_up(&line)).await;
     } else {
+        // It no longer counts as a handshake, whose number is bounded: it has its answer.
+        hub.apply(Input::Closed { connection: line.id });
         within(hub.begin_lingering(), hang_up(&line)).await;
     }
     hub.lingering.set(hub.lingering.get() - 1);

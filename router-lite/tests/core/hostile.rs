@@ -122,7 +122,7 @@ fn patterns_made_of_wildcards_do_not_slow_the_router_down() {
         room.send(hears, &subscribe(id, &pattern));
     }
     let address = "/a".repeat(31);
-    for n in 0..2000 {
+    for n in 0..200 {
         room.send(sender, &event(&format!("{address}/{n}"), Value::Null));
     }
     assert!(room.hears(hears).is_empty());

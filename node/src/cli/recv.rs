@@ -9,9 +9,9 @@ use bytes::Bytes;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::json;
-use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::io::{AsyncWrite, AsyncWriteExt};
+use smol::{LocalExecutor, Unblock};
 
 use super::client::{Client, interruptible, is};
 use super::{Failure, RecvArgs, output};
@@ -24,9 +24,9 @@ const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) async fn run(args: RecvArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let to_stdout = args.output == Path::new("-");
-    let mut sink = create(&args.output).await?;
+    let mut sink = create(&args.output)?;
     let client = Client::start(&args.client, executor).await?;
-    for session in own_sessions(&client).await? {
+    for session in client.running.handle.sessions().await? {
         eprintln!("clasp-node: waiting as {session}");
     }
     let received = interruptible(async {
@@ -56,18 +56,13 @@ pub(super) async fn run(args: RecvArgs, executor: &Rc<LocalExecutor<'static>>) -
 
 type Sink = Pin<Box<dyn AsyncWrite>>;
 
-async fn create(path: &Path) -> Result<Sink, Failure> {
+fn create(path: &Path) -> Result<Sink, Failure> {
     if path == Path::new("-") {
-        return Ok(Box::pin(smol::Unblock::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdout())));
+        return Ok(Box::pin(Unblock::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdout())));
     }
-    let file = smol::fs::File::create(path)
-        .await
-        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-    Ok(Box::pin(file))
-}
-
-async fn own_sessions(client: &Client) -> Result<Vec<String>, Failure> {
-    Ok(client.running.handle.sessions().await?)
+    let file = std::fs::File::create(path);
+    let file = file.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+    Ok(Box::pin(Unblock::with_capacity(OUTPUT_BUFFER_BYTES, file)))
 }
 
 /// Receives one transfer; messages that belong to none are printed if wanted.

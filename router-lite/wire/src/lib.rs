@@ -4,8 +4,8 @@
 //! sessions, policy. `no_std` with `alloc`.
 //!
 //! # Contract
-//! No input from outside can make this crate panic, recurse deeper than [`limits::MAX_DEPTH`], or allocate more than one
-//! frame's worth ([`limits::MAX_FRAME_BYTES`]). Decoding borrows from the frame and allocates nothing, except for
+//! No input from outside can make this crate panic, recurse deeper than [`limits::MAX_DEPTH`], or write more than two
+//! frames' worth of bytes ([`limits::MAX_FRAME_BYTES`]). Decoding borrows from the frame and allocates nothing, except for
 //! MessagePack frames, which are rewritten into the compact form first, in a buffer the caller owns.
 
 #![no_std]

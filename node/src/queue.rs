@@ -2,6 +2,8 @@
 //!
 //! The queues hold handles ([`Bytes`]), never payload arrays, so they stay small inside their owner.
 
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use heapless::Deque;
 
@@ -9,32 +11,33 @@ use heapless::Deque;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full(pub Bytes);
 
-/// Refuses the newest message when full: somebody waits for every one of these.
-#[derive(Debug, Default)]
-pub struct RejectNewest<const MESSAGES: usize, const BYTES: usize> {
+/// A bounded queue with the overflow policy `P`.
+#[derive(Debug)]
+pub struct Bounded<P, const MESSAGES: usize, const BYTES: usize> {
     items: Deque<Bytes, MESSAGES>,
     bytes: usize,
+    policy: PhantomData<P>,
 }
 
-impl<const MESSAGES: usize, const BYTES: usize> RejectNewest<MESSAGES, BYTES> {
+/// Refuses the newest message when full: somebody waits for every one of these.
+pub type RejectNewest<const MESSAGES: usize, const BYTES: usize> = Bounded<Reject, MESSAGES, BYTES>;
+
+/// Drops the oldest messages when full: a stale sample is worth less than a fresh one.
+pub type DropOldest<const MESSAGES: usize, const BYTES: usize> = Bounded<Drop, MESSAGES, BYTES>;
+
+/// The policy of [`RejectNewest`].
+#[derive(Debug)]
+pub struct Reject;
+
+/// The policy of [`DropOldest`].
+#[derive(Debug)]
+pub struct Drop;
+
+impl<P, const MESSAGES: usize, const BYTES: usize> Bounded<P, MESSAGES, BYTES> {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: Deque::new(), bytes: 0 }
-    }
-
-    /// Appends `item`.
-    ///
-    /// # Errors
-    /// [`Full`] with the item when it does not fit.
-    pub fn push(&mut self, item: Bytes) -> Result<(), Full> {
-        let bytes = self.bytes + item.len();
-        if bytes > BYTES {
-            return Err(Full(item));
-        }
-        self.items.push_back(item).map_err(Full)?;
-        self.bytes = bytes;
-        Ok(())
+        Self { items: Deque::new(), bytes: 0, policy: PhantomData }
     }
 
     /// The oldest message.
@@ -63,20 +66,29 @@ impl<const MESSAGES: usize, const BYTES: usize> RejectNewest<MESSAGES, BYTES> {
     }
 }
 
-/// Drops the oldest messages when full: a stale sample is worth less than a fresh one.
-#[derive(Debug, Default)]
-pub struct DropOldest<const MESSAGES: usize, const BYTES: usize> {
-    items: Deque<Bytes, MESSAGES>,
-    bytes: usize,
+impl<P, const MESSAGES: usize, const BYTES: usize> Default for Bounded<P, MESSAGES, BYTES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const MESSAGES: usize, const BYTES: usize> RejectNewest<MESSAGES, BYTES> {
+    /// Appends `item`.
+    ///
+    /// # Errors
+    /// [`Full`] with the item when it does not fit.
+    pub fn push(&mut self, item: Bytes) -> Result<(), Full> {
+        let bytes = self.bytes + item.len();
+        if bytes > BYTES {
+            return Err(Full(item));
+        }
+        self.items.push_back(item).map_err(Full)?;
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl<const MESSAGES: usize, const BYTES: usize> DropOldest<MESSAGES, BYTES> {
-    /// An empty queue.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { items: Deque::new(), bytes: 0 }
-    }
-
     /// Appends `item` and says how many messages were dropped for it: the oldest, or itself if it is larger than the queue.
     #[must_use = "a dropped message is counted"]
     pub fn push(&mut self, item: Bytes) -> u64 {
@@ -95,25 +107,6 @@ impl<const MESSAGES: usize, const BYTES: usize> DropOldest<MESSAGES, BYTES> {
             dropped += 1;
         }
         dropped
-    }
-
-    /// The oldest message.
-    #[must_use]
-    pub fn front(&self) -> Option<&Bytes> {
-        self.items.front()
-    }
-
-    /// Takes the oldest message out.
-    pub fn pop(&mut self) -> Option<Bytes> {
-        let item = self.items.pop_front()?;
-        self.bytes -= item.len();
-        Some(item)
-    }
-
-    /// Whether nothing waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
     }
 }
 

@@ -19,14 +19,18 @@ fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body:
     world.run_for(Duration::from_millis(20));
 }
 
-/// The correlation id of the first offer that was relayed.
-fn correlation_id(world: &World) -> String {
+/// A field of a relayed signal.
+fn field(frame: &[u8], name: &str) -> String {
     let mut scratch = Vec::new();
-    let (_, frame) = world.signals.first().expect("a signal was relayed");
     let (_, message) = Message::decode(frame, &mut scratch).expect("the router's frames decode");
     let Message::Publish(publish) = message else { panic!("{message:?}") };
     let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
-    P2pSignal::from_value(value).expect("a signal").correlation_id.to_owned()
+    value.get(name).and_then(|value| value.as_str()).expect("a text field").to_owned()
+}
+
+/// The correlation id of the first offer that was relayed.
+fn correlation_id(world: &World) -> String {
+    field(&world.signals.first().expect("a signal was relayed").1, "correlation_id")
 }
 
 #[test]
@@ -61,12 +65,8 @@ fn a_forged_from_is_replaced_by_the_senders_own_session() {
     let mut world = World::seeded(2);
     let [a, b] = world.ready_nodes(["a", "b"]);
     signal(&mut world, a, b, "c", SignalBody::Connected);
-    let mut scratch = Vec::new();
-    let (_, frame) = world.signals.last().expect("relayed").clone();
-    let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
-    let Message::Publish(publish) = message else { panic!("{message:?}") };
-    let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
-    assert_eq!(value.get("from").and_then(|v| v.as_str()), world.session(a));
+    let from = field(&world.signals.last().expect("relayed").1, "from");
+    assert_eq!(Some(from.as_str()), world.session(a));
 }
 
 #[test]
@@ -76,12 +76,7 @@ fn garbage_offers_are_refused_by_name_and_leave_nothing_behind() {
     let good = {
         world.connect(a, b);
         world.run_for(Duration::from_millis(2));
-        let mut scratch = Vec::new();
-        let (_, frame) = world.signals.first().expect("relayed").clone();
-        let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
-        let Message::Publish(publish) = message else { panic!("{message:?}") };
-        let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
-        value.get("sdp").and_then(|v| v.as_str()).expect("an offer").to_owned()
+        field(&world.signals.first().expect("relayed").1, "sdp")
     };
     world.run_for(Duration::from_secs(5));
     let links = world.with_node(b, |n, _| n.links().count());
@@ -171,12 +166,7 @@ fn a_flood_of_offers_is_cut_and_the_honest_peer_still_gets_through() {
     let offer = {
         world.connect(mallory, honest);
         world.run_for(Duration::from_millis(2));
-        let mut scratch = Vec::new();
-        let (_, frame) = world.signals.first().expect("relayed").clone();
-        let (_, message) = Message::decode(&frame, &mut scratch).expect("decodes");
-        let Message::Publish(publish) = message else { panic!("{message:?}") };
-        let clasp_wire::message::Body::Value(value) = publish.body else { panic!("no value") };
-        value.get("sdp").and_then(|v| v.as_str()).expect("an offer").to_owned()
+        field(&world.signals.first().expect("relayed").1, "sdp")
     };
     let target = world.session(b).expect("ready").to_owned();
     for n in 0..300 {

@@ -225,13 +225,12 @@ impl<E: std::fmt::Display> From<E> for Failure {
 /// Parses the command line, runs the command, and turns its result into an exit status.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut logger = env_logger::Builder::new();
-    match (&cli.log, std::env::var("RUST_LOG")) {
-        (Some(filter), _) => logger.parse_filters(filter),
-        (None, Ok(filter)) => logger.parse_filters(&filter),
-        (None, Err(_)) => logger.parse_filters("warn"),
-    };
-    logger.init();
+    let filter = cli.log.or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
+    if let Err(error) = env_filter::Builder::new().try_parse(&filter) {
+        eprintln!("clasp-node: log filter {filter:?}: {error}");
+        return ExitCode::from(2);
+    }
+    env_logger::Builder::new().parse_filters(&filter).init();
 
     let executor = Rc::new(LocalExecutor::new());
     let result = smol::block_on(executor.run(async {

@@ -211,7 +211,8 @@ fn the_demo_succeeds_and_shows_the_candidates_of_both_sides() {
 fn mistakes_are_named_and_have_their_exit_status() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("ws://{unused}");
-    let cases: [(&[&str], i32, &str); 10] = [
+    let cases: [(&[&str], i32, &str); 11] = [
+        (&["peers", "--log", "info=loud=x"], 2, "log filter \"info=loud=x\""),
         (&["send"], 2, "<PEER>"),
         (&["peers", "--router", "http://a"], 2, "scheme \"http\""),
         (&["peers", "--router", "wss://a"], 2, "TLS"),

@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
+
 /// The time, to be handed to a core.
 #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
 #[must_use]
@@ -15,6 +18,6 @@ pub fn now() -> Instant {
 /// When the operating system has no randomness to give.
 pub fn seed() -> std::io::Result<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+    SysRng.try_fill_bytes(&mut seed).map_err(std::io::Error::other)?;
     Ok(seed)
 }

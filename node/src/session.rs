@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clasp_wire::message::{Body, Features, Hello, Subscribe, TypeMask};
-use clasp_wire::p2p::{self, FeatureList, P2pSignal, PeerAnnounce, SignalBody};
+use clasp_wire::p2p::{self, FeatureList, P2pSignal, PeerAnnounce, SignalBody, encode_signal_with_from};
 use clasp_wire::{EncodeError, Message};
 use log::{debug, warn};
 use rand::rngs::StdRng;
@@ -274,7 +274,7 @@ impl Session {
         self.subscribe(ANNOUNCE_SUBSCRIPTION, p2p::ANNOUNCE_ADDRESS);
         self.announce();
         while let Some(frame) = self.pending.pop() {
-            self.out.push_back(SessionOutput::Send(frame));
+            self.send_late(&frame);
         }
     }
 
@@ -365,6 +365,19 @@ impl Session {
             P2pSignal { from: &id, correlation_id: "keep-alive", edge: false, body: SignalBody::Connected };
         if let Err(error) = self.signal(&id, &keep_alive) {
             warn!(error:% = error; "cannot keep the session alive");
+        }
+    }
+
+    /// Sends a signal that was written when we had no session, or another one: its sender is who we are now.
+    fn send_late(&mut self, frame: &[u8]) {
+        let State::Ready { id, .. } = &self.state else { return };
+        let mut late = Vec::new();
+        match Message::decode_compact(frame) {
+            Ok((_, Message::Publish(publish))) => match encode_signal_with_from(&publish, id, &mut late) {
+                Ok(()) => self.out.push_back(SessionOutput::Send(late.into())),
+                Err(error) => warn!(error:% = error; "late signal not sent"),
+            },
+            other => warn!(other:? = other; "not a signal that we wrote"),
         }
     }
 

@@ -195,7 +195,13 @@ fn signals_for_an_absent_router_wait_within_their_bound_and_the_newest_survive()
     table.sleep();
     table.session.handle_opened(table.now);
     table.drain();
-    table.welcome("me");
+    table.welcome("me again");
+    let mut scratch = Vec::new();
+    let late = table.sent.last().unwrap();
+    let (_, Message::Publish(publish)) = Message::decode(late, &mut scratch).unwrap() else { panic!() };
+    let Body::Value(value) = publish.body else { panic!() };
+    let late = P2pSignal::from_value(value).unwrap();
+    assert_eq!((late.from, late.correlation_id), ("me again", "64"), "the newest, from who we are now");
     let signals = table.sent().iter().filter(|s| s.as_str() == "PUBLISH /clasp/p2p/signal/bob").count();
     assert_eq!(signals, PENDING_SIGNALS);
 }

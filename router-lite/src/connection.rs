@@ -9,7 +9,7 @@ use crate::{
     access::{Origin, Scope},
     config::Config,
     gestures::Gestures,
-    id::{ConnectionId, SessionId},
+    id::{ConnectionId, SessionId, SessionText},
     limits::ANNOUNCE_RATE,
     links::Links,
     outbox::Outbox,
@@ -52,6 +52,8 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
+    /// The id as it is written, for every signal that it sends.
+    pub(crate) text: SessionText,
     pub(crate) subscriptions: Vec<Subscription>,
     /// What is still to be put into the outbox, as there is room.
     pub(crate) backlog: VecDeque<Job>,
@@ -139,6 +141,7 @@ impl Session {
     pub(crate) fn new(id: SessionId) -> Self {
         Self {
             id,
+            text: id.text(),
             subscriptions: Vec::new(),
             backlog: VecDeque::new(),
             gestures: Gestures::default(),

@@ -32,11 +32,14 @@ impl fmt::Display for ConnectionId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(u128);
 
-/// Characters of a written session id.
-pub(crate) const SESSION_ID_LEN: usize = 36;
+/// A written session id.
+pub(crate) type SessionText = heapless::String<SESSION_ID_LEN>;
 
-/// Where the hyphens stand.
-const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// Characters of a written session id.
+const SESSION_ID_LEN: usize = 36;
+
+/// Digits between the hyphens.
+const PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 
 impl SessionId {
     pub(crate) fn random(rng: &mut StdRng) -> Self {
@@ -51,31 +54,33 @@ impl SessionId {
             return None;
         }
         let mut raw = 0u128;
-        for (at, byte) in text.bytes().enumerate() {
-            let nibble = match byte {
-                b'-' if HYPHENS.contains(&at) => continue,
-                _ if HYPHENS.contains(&at) => return None,
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            raw = raw << 4 | u128::from(nibble);
+        for (at, part) in text.split('-').enumerate() {
+            if PARTS.get(at) != Some(&part.len()) {
+                return None;
+            }
+            let digits = part.bytes().try_fold(0u64, |digits, byte| match byte {
+                b'0'..=b'9' => Some(digits << 4 | u64::from(byte - b'0')),
+                b'a'..=b'f' => Some(digits << 4 | u64::from(byte - b'a' + 10)),
+                _ => None,
+            });
+            raw = raw << (4 * part.len()) | u128::from(digits?);
         }
         Some(Self(raw))
     }
 
     /// The written form.
-    pub(crate) fn text(self) -> heapless::String<SESSION_ID_LEN> {
-        let mut text = heapless::String::new();
+    pub(crate) fn text(self) -> SessionText {
+        let mut text = SessionText::new();
         let mut shift = 128;
-        for at in 0..SESSION_ID_LEN {
-            let c = if HYPHENS.contains(&at) {
-                '-'
-            } else {
+        for (at, len) in PARTS.into_iter().enumerate() {
+            if at > 0 {
+                text.push('-').expect("36 characters fit 36 bytes");
+            }
+            for _ in 0..len {
                 shift -= 4;
-                char::from_digit((self.0 >> shift) as u32 & 0xF, 16).unwrap_or('0')
-            };
-            text.push(c).expect("36 characters fit 36 bytes");
+                let digit = char::from_digit((self.0 >> shift) as u32 & 0xF, 16).unwrap_or('0');
+                text.push(digit).expect("36 characters fit 36 bytes");
+            }
         }
         text
     }
@@ -125,7 +130,9 @@ mod tests {
         {
             assert_eq!(SessionId::from_wire(&other), None, "{other}");
         }
-        assert_eq!(SessionId::from_wire("0123456789ab-4def-8123-456789abcdef-"), None);
+        for odd in ["0123456789ab-4def-8123-456789abcdef-", "01234567-89ab-4def-8123-456789ab-def"] {
+            assert_eq!(SessionId::from_wire(odd), None, "{odd}");
+        }
         assert_eq!(SessionId::from_wire(&"é".repeat(18)), None);
     }
 }

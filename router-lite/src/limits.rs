@@ -6,7 +6,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use clasp_wire::limits::{MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES};
 
 /// Sessions at a time (default and range). A small board serves a room, not a city. The worst 256 clients together can make
-/// it hold is 96 MiB: for each one a full outbox, one half-written batch and one half-read message.
+/// it hold is 100 MiB: for each one a full outbox, one half-written batch, one half-read message and 16 KiB read ahead.
 pub const MAX_SESSIONS: usize = 256;
 /// See [`MAX_SESSIONS`].
 pub const MAX_SESSIONS_RANGE: RangeInclusive<usize> = 1..=65_536;

@@ -7,7 +7,7 @@ use clasp_wire::{Message, Seq, limits::MAX_PAYLOAD_BYTES, message};
 
 use super::{Param, Params};
 use crate::{
-    id::{SESSION_ID_LEN, SessionId},
+    id::{SessionId, SessionText},
     limits::SNAPSHOT_ENTRY_BYTES,
 };
 
@@ -54,8 +54,7 @@ pub(crate) fn snapshot_of(address: &str, param: &Param, scratch: &mut Vec<u8>) -
 }
 
 fn encode(params: &[(&str, &Param)], scratch: &mut Vec<u8>) -> Bytes {
-    let writers: Vec<heapless::String<SESSION_ID_LEN>> =
-        params.iter().map(|(_, param)| SessionId::text(param.writer)).collect();
+    let writers: Vec<SessionText> = params.iter().map(|(_, param)| SessionId::text(param.writer)).collect();
     let entries: Vec<message::Param<'_>> = params
         .iter()
         .zip(&writers)

@@ -27,14 +27,15 @@ impl Router {
     /// Exactly one copy, to that session only, through its outbox. A target that does not keep up costs the signal
     /// and not the target's session: a stranger could end it otherwise.
     pub(super) fn handle_signal(&mut self, slot: Slot, publish: &Publish<'_>, target: &str) {
-        let Some(sender) = self.session_id(slot) else { return };
+        let Some(sender) = self.slots.get(slot).and_then(|connection| connection.session()) else { return };
+        let (sender, sender_text) = (sender.id, sender.text.clone());
         let found = SessionId::from_wire(target).and_then(|id| Some((id, *self.sessions.get(&id)?)));
         let Some((target_id, target_slot)) = found else {
             self.tally.note(self.now.instant, Refusal::UnknownTarget, &publish.address);
             let text = format!("Target session not found: {target}");
             return self.reply_error(slot, 404, &text, Some(publish.address));
         };
-        let Some(frame) = self.encode_signal(slot, publish, sender) else { return };
+        let Some(frame) = self.encode_signal(slot, publish, &sender_text) else { return };
         if self.try_push(target_slot, frame, Class::Reliable).is_err() {
             self.tally.note(self.now.instant, Refusal::TargetBusy, &target);
             let text = format!("Buffer overflow: session {target} does not keep up");
@@ -45,13 +46,13 @@ impl Router {
         }
     }
 
-    fn encode_signal(&mut self, slot: Slot, publish: &Publish<'_>, sender: SessionId) -> Option<Bytes> {
+    fn encode_signal(&mut self, slot: Slot, publish: &Publish<'_>, sender: &str) -> Option<Bytes> {
         let Body::Value(Value::Map(_)) = publish.body else {
             // It says nothing about who sent it, so there is nothing to put right.
             return self.encode_publish(slot, publish);
         };
         self.scratch.clear();
-        match encode_signal_with_from(publish, &sender.text(), &mut self.scratch) {
+        match encode_signal_with_from(publish, sender, &mut self.scratch) {
             Ok(()) => Some(Bytes::copy_from_slice(&self.scratch)),
             Err(error) => {
                 self.refuse_too_large(slot, &error, Some(publish.address));
@@ -62,9 +63,16 @@ impl Router {
 
     /// Remembers that two sessions are in an exchange, or that it is over.
     fn note_link(&mut self, publish: &Publish<'_>, from: (Slot, SessionId), to: (Slot, SessionId)) {
-        let Body::Value(signal) = publish.body else { return };
-        let text = |key| signal.get(key).and_then(|value| value.as_str());
-        let (Some(kind), Some(correlation)) = (text("type"), text("correlation_id")) else { return };
+        let Body::Value(Value::Map(entries)) = publish.body else { return };
+        let (mut kind, mut correlation) = (None, None);
+        for entry in entries {
+            match entry.key {
+                "type" => kind = entry.value.as_str(),
+                "correlation_id" => correlation = entry.value.as_str(),
+                _ => {}
+            }
+        }
+        let (Some(kind), Some(correlation)) = (kind, correlation) else { return };
         for ((slot, _), (_, peer)) in [(from, to), (to, from)] {
             let Some(session) = self.slots.get_mut(slot).and_then(|c| c.session_mut()) else { continue };
             match kind {

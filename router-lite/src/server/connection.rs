@@ -61,7 +61,7 @@ pub(crate) async fn serve(hub: Rc<Hub>, line: Rc<Line>) {
     if let Some((answer, rest)) = handshake(&hub, &line).await
         && line.queue(&answer)
     {
-        let socket = LineStream::new(Rc::clone(&line));
+        let socket = LineStream::new(Rc::clone(&hub), Rc::clone(&line));
         let config = Some(websocket_config());
         let mut ws = WebSocketStream::from_partially_read(socket, rest, Role::Server, config).await;
         line.upgraded.set(true);

@@ -25,6 +25,7 @@ use crate::{
         clock,
         line::{Flushed, Line},
         notify::Notify,
+        stream::READ_AHEAD_BYTES,
     },
     time::Wake,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Hub {
     pub(crate) empty: Notify,
     /// Connections that are ending.
     pub(crate) lingering: Cell<usize>,
+    /// Where the reading client's surplus lands; one for all of them.
+    pub(crate) read_ahead: RefCell<Box<[u8]>>,
 }
 
 impl Hub {
@@ -66,6 +69,7 @@ impl Hub {
             freed: Notify::default(),
             empty: Notify::default(),
             lingering: Cell::new(0),
+            read_ahead: RefCell::new(vec![0; READ_AHEAD_BYTES].into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    io::{self, Read, Write},
+    io::{self, IoSliceMut, Read, Write},
     net::{Shutdown, TcpStream},
     task::{Context, Poll, ready},
 };
@@ -148,9 +148,14 @@ impl Line {
 
     /// Reads without waiting.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_vectored(&mut [IoSliceMut::new(buffer)])
+    }
+
+    /// Reads into several buffers, one after the other, without waiting.
+    pub(crate) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let Some(socket) = &self.socket else { return Ok(0) };
         loop {
-            match socket.get_ref().read(buffer) {
+            match socket.get_ref().read_vectored(buffers) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }

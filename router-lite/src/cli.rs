@@ -29,7 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value_t = limits::RATE)]
     rate: u32,
 
-    /// What sessions from other machines may do: `signaling` (find peers and exchange P2P signals) or `full`.
+    /// What sessions from other machines, and web pages from elsewhere, may do: `signaling` (find peers and exchange P2P
+    /// signals) or `full`.
     #[arg(long, value_name = "ACCESS", default_value_t = RemoteAccess::default())]
     remote: RemoteAccess,
 

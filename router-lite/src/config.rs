@@ -25,7 +25,8 @@ pub struct Config {
     stall_timeout: Duration,
 }
 
-/// What sessions from other machines may do. Sessions from this machine may do everything.
+/// What sessions from other machines may do, and web pages that come from other machines. Other sessions from this
+/// machine may do everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RemoteAccess {
     /// Only find each other and exchange P2P signals (`/clasp/p2p/…`).

@@ -15,6 +15,12 @@ pub enum Input {
         /// Where it comes from.
         origin: Origin,
     },
+    /// The connection comes from this machine but speaks for another one: a web page from elsewhere, in a browser here.
+    /// Whatever its [`Origin`], it is treated as [`Origin::Remote`].
+    Foreign {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// A frame came: the content of one binary WebSocket message.
     Frame {
         /// From whom.

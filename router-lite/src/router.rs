@@ -32,6 +32,7 @@ use rand::{SeedableRng, rngs::StdRng};
 pub use audit::Counts;
 
 use crate::{
+    access::{Origin, Scope},
     close::CloseReason,
     config::Config,
     counters::{Counters, Refusal, Tally},
@@ -113,6 +114,10 @@ impl Router {
         self.now = now;
         match input {
             Input::Opened { connection, origin } => self.open(connection, origin),
+            Input::Foreign { connection } => {
+                let scope = Scope::of(Origin::Remote, self.config.remote());
+                self.with(connection, |c| c.scope = scope);
+            }
             Input::Frame { connection, frame } => {
                 if let Some(slot) = self.slots.find(connection) {
                     self.handle_frame(slot, &frame);

@@ -7,6 +7,7 @@
 
 mod clock;
 mod connection;
+mod handshake;
 mod http;
 mod hub;
 mod line;

@@ -2,7 +2,7 @@
 //!
 //! Owns: the bounds of the head and every HTTP answer. Does not own: the deadline, which the core keeps.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr};
 
 use async_tungstenite::tungstenite::{
     handshake::{
@@ -25,7 +25,12 @@ pub(crate) enum Asked {
     /// More bytes are needed to know.
     Unfinished,
     /// A WebSocket; `answer` accepts it, the WebSocket's bytes begin at `used`.
-    WebSocket { answer: Vec<u8>, used: usize },
+    WebSocket {
+        answer: Vec<u8>,
+        used: usize,
+        /// A browser says that it is for a page which is not from this machine.
+        is_foreign: bool,
+    },
     /// A probe, or something that is wrong; `answer` is all there is to say.
     Other { answer: Vec<u8>, is_fault: bool },
 }
@@ -90,9 +95,30 @@ fn upgrade(head: &[u8]) -> Asked {
     }
     let mut answer = Vec::new();
     match write_response(&mut answer, &response) {
-        Ok(()) => Asked::WebSocket { answer, used: head.len() },
+        Ok(()) => Asked::WebSocket { answer, used: head.len(), is_foreign: is_foreign(request.headers()) },
         Err(error) => other(400, &error.to_string(), true),
     }
+}
+
+/// Any web page can have the visitor's browser connect to this machine; the browser tells where the page is from
+/// (RFC 6454). Programs that are no browsers do not say. Pages without an origin of their own say `null`.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let is_local = |origin: &HeaderValue| {
+        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        host.is_some_and(is_this_machine)
+    };
+    headers.get_all("origin").iter().any(|origin| !is_local(origin))
+}
+
+/// Whether `host`, perhaps with a port, names this machine by itself, not by what some name server says.
+fn is_this_machine(host: &str) -> bool {
+    let without_port = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port);
+    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || name.eq_ignore_ascii_case("localhost")
 }
 
 /// Probes as the stock router answers them, and a word of help for everybody else.

@@ -57,6 +57,23 @@ fn a_stranger_may_signal_and_nothing_else() {
 }
 
 #[test]
+fn a_web_page_from_elsewhere_may_do_no_more_than_a_stranger() {
+    let mut room = Room::new();
+    let page = room.connect(Origin::Loopback);
+    room.input(page, |connection| router_lite::Input::Foreign { connection });
+    assert_eq!(room.hello(page), ["WELCOME", "SNAPSHOT"]);
+    let refused = ["ERROR 301 Insufficient scope for write operation @/a"];
+    assert_eq!(room.asks(page, &set("/a", Value::Int(1))), refused);
+    room.hello(page);
+    assert_eq!(room.asks(page, &set("/a", Value::Int(1))), refused, "HELLO again changes nothing");
+    let mut room = Room::open_to_strangers();
+    let page = room.connect(Origin::Loopback);
+    room.input(page, |connection| router_lite::Input::Foreign { connection });
+    room.hello(page);
+    assert_eq!(room.asks(page, &set("/a", Value::Int(1))), ["ACK /a r1"]);
+}
+
+#[test]
 fn the_operator_can_allow_strangers_everything() {
     let mut room = Room::open_to_strangers();
     let (a, b) = (room.join_stranger(), room.join_stranger());

@@ -134,3 +134,23 @@ fn a_rush_of_clients_all_get_in() {
         assert_eq!((inside.len(), server.counters().half_open_refused), (200, 0));
     });
 }
+
+#[test]
+fn a_web_page_from_elsewhere_cannot_write_through_the_visitors_browser() {
+    use async_tungstenite::{client_async, tungstenite::client::IntoClientRequest as _};
+    with_server(Config::default(), async |_, to| {
+        for (origin, reply) in [
+            ("http://evil.example", "ERROR 301 Insufficient scope for write operation @/a"),
+            ("http://localhost:5173", "ACK /a r1"),
+        ] {
+            let mut request = format!("ws://{to}/").into_client_request().unwrap();
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+            let stream = TcpStream::connect(to).await.unwrap();
+            let (ws, _) = soon(client_async(request, stream)).await.unwrap();
+            let mut page = Client { ws };
+            page.hello().await;
+            page.send(&crate::messages::set("/a", clasp_wire::Value::Int(1))).await;
+            assert_eq!(crate::messages::short(&page.frame().await), reply, "{origin}");
+        }
+    });
+}

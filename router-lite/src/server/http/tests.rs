@@ -17,7 +17,7 @@ fn answer(head: &str) -> String {
 #[test]
 fn a_websocket_is_accepted_on_any_path_and_what_follows_is_kept() {
     let head = format!("{UPGRADE}\r\nrest");
-    let Asked::WebSocket { answer, used } = asked(&head) else { panic!("not accepted") };
+    let Asked::WebSocket { answer, used, is_foreign: false } = asked(&head) else { panic!("not accepted") };
     assert_eq!(&head[used..], "rest");
     let answer = String::from_utf8(answer).unwrap().to_lowercase();
     assert!(answer.starts_with("http/1.1 101 "), "{answer}");
@@ -34,6 +34,30 @@ fn the_subprotocol_is_echoed_exactly_when_it_was_offered() {
     let twice =
         answer(&format!("{UPGRADE}Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: clasp\r\n\r\n"));
     assert!(twice.to_lowercase().contains("sec-websocket-protocol: clasp\r\n"));
+}
+
+#[test]
+fn a_page_from_elsewhere_is_known_as_such_and_one_from_this_machine_is_not() {
+    for (origin, foreign) in [
+        ("http://localhost", false),
+        ("http://LOCALHOST:5173", false),
+        ("http://127.0.0.1:8080", false),
+        ("https://[::1]:8080", false),
+        ("http://[::1]", false),
+        ("null", true),
+        ("", true),
+        ("http://example.com", true),
+        ("http://localhost.example.com", true),
+        ("http://127.0.0.1.example.com:80", true),
+        ("http://192.168.1.2:7330", true),
+        ("localhost", true),
+    ] {
+        let head = format!("{UPGRADE}Origin: {origin}\r\n\r\n");
+        let Asked::WebSocket { is_foreign, .. } = asked(&head) else { panic!("{origin} not accepted") };
+        assert_eq!(is_foreign, foreign, "{origin}");
+    }
+    let both = format!("{UPGRADE}Origin: http://localhost\r\nOrigin: http://example.com\r\n\r\n");
+    assert!(matches!(asked(&both), Asked::WebSocket { is_foreign: true, .. }));
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub const ERROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Frames waiting for one session, and [`OUTBOX_BYTES`] their size. A quarter of a second at the rate limit.
 pub const OUTBOX_FRAMES: usize = 256;
-/// Four of the largest frames, so that no single message fills an outbox.
+/// Almost four of the largest frames, so that no single message fills an outbox.
 pub const OUTBOX_BYTES: usize = 256 * 1024;
 /// Frames waiting for an in-process session. No socket drains it while one input is worked off, so that it must hold
 /// what the largest bundle sets loose: 65 535 bytes of SETs of 7 bytes. [`OUTBOX_BYTES`] bounds it as well.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use log::warn;
+use log::{Level, log};
 
 use crate::limits::BURST_QUIET;
 
@@ -104,6 +104,16 @@ refusals! {
     Oversize, oversize_messages, "WebSocket message too large";
 }
 
+impl Refusal {
+    /// A goodbye to a peer that has just left, or a lost race for a parameter, is nobody's mistake.
+    const fn level(self) -> Level {
+        match self {
+            Self::UnknownTarget | Self::Conflict => Level::Debug,
+            _ => Level::Warn,
+        }
+    }
+}
+
 /// The counters, and which kinds are going on.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -126,7 +136,7 @@ impl Tally {
         detail: &dyn std::fmt::Display,
     ) {
         if self.begins(now, kind, count) {
-            warn!(detail:% = detail; "{}", kind.text());
+            log!(kind.level(), detail:% = detail; "{}", kind.text());
         }
     }
 

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
+use smol::future::FutureExt;
 use smol::stream::Stream;
 
 pub use builder::{NodeBuilder, Running, StartError};
@@ -33,7 +34,7 @@ pub use routers::RouterAddress;
 pub use websocket::{DEFAULT_PORT, RouterUrl, UrlError};
 
 use crate::event::{Event, Step};
-use crate::limits::COMMAND_QUEUE;
+use crate::limits::MAX_PARKED;
 use crate::node::{Input, Node, Output};
 use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
 use events::{EventQueue, TooSlow};
@@ -45,8 +46,14 @@ use websocket::Outgoing;
 /// Turns in a row before other tasks of this thread get theirs.
 const TURNS_PER_YIELD: u32 = 32;
 
+/// Batches of datagrams in a row before timers, routers and commands are looked at.
+const RECEIVES_PER_LOOK: u32 = 8;
+
 /// How long goodbyes may take when the node is shut down.
-const SHUTDOWN_LIMIT: Duration = Duration::from_millis(700);
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(600);
+
+/// How much longer the goodbyes to the routers may take.
+const ROUTER_GOODBYE: Duration = Duration::from_millis(200);
 
 /// The task that runs a node.
 pub(crate) struct Driver {
@@ -56,8 +63,7 @@ pub(crate) struct Driver {
     news: Pin<Box<Receiver<News>>>,
     commands: Pin<Box<Receiver<Command>>>,
     events: EventQueue,
-    /// Reliable messages whose queue was full; each has a caller waiting, so there are no more than callers, and never more
-    /// than [`COMMAND_QUEUE`].
+    /// Reliable messages whose queue was full, each with a caller waiting; at most [`MAX_PARKED`].
     parked: VecDeque<Outbound>,
     /// The one datagram the kernel had no room for.
     blocked: Option<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -88,7 +94,7 @@ impl Driver {
             if turns.is_multiple_of(TURNS_PER_YIELD) {
                 smol::future::yield_now().await;
             }
-            if self.receive() {
+            if self.receive() && !turns.is_multiple_of(RECEIVES_PER_LOOK) {
                 continue;
             }
             match poll_fn(|context| self.poll_turn(context)).await {
@@ -133,7 +139,11 @@ impl Driver {
             }
             self.drain();
         }
-        self.routers.close().await;
+        let rest = deadline.saturating_duration_since(now()) + ROUTER_GOODBYE;
+        let too_long = async {
+            Timer::after(rest).await;
+        };
+        self.routers.close().or(too_long).await;
     }
 
     /// Feeds the node one batch of datagrams. Says whether there were any.
@@ -194,25 +204,21 @@ impl Driver {
     }
 
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
-        if let Some((source, ..)) = &self.blocked {
-            if self.sockets.poll_writable(*source, context).is_ready() {
-                return Poll::Ready(Turn::Ready);
-            }
-        } else if self.sockets.poll_readable(context).is_ready() {
-            return Poll::Ready(Turn::Ready);
-        }
+        // Sockets last: they were just read, and a flood of datagrams must not keep the rest from its turn.
         if self.timer_at.is_some() && Pin::new(&mut self.timer).poll(context).is_ready() {
             return Poll::Ready(Turn::Due);
         }
         if let Poll::Ready(Some(news)) = self.news.as_mut().poll_next(context) {
             return Poll::Ready(Turn::News(news));
         }
-        if self.parked.len() < COMMAND_QUEUE
-            && let Poll::Ready(command) = self.commands.as_mut().poll_next(context)
-        {
+        if let Poll::Ready(command) = self.commands.as_mut().poll_next(context) {
             return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
         }
-        Poll::Pending
+        let sockets = match &self.blocked {
+            Some((source, ..)) => self.sockets.poll_writable(*source, context),
+            None => self.sockets.poll_readable(context),
+        };
+        sockets.map(|()| Turn::Ready)
     }
 
     fn on_news(&mut self, news: News) {
@@ -251,15 +257,27 @@ impl Driver {
 
     /// Hands a message to the node, or parks it until the node has room.
     fn send(&mut self, outbound: Outbound) {
-        let Outbound { link, channel, message, reply } = outbound;
-        if reply.is_closed() {
-            return; // the caller has stopped waiting
+        self.parked.retain(|parked| !parked.reply.is_closed()); // those callers have stopped waiting
+        let waits = |parked: &Outbound| parked.link == outbound.link && parked.channel == outbound.channel;
+        if self.parked.iter().any(waits) {
+            return self.park(outbound); // behind those that came first
         }
+        self.try_send(outbound);
+    }
+
+    fn try_send(&mut self, outbound: Outbound) {
+        let Outbound { link, channel, message, reply } = outbound;
         match self.node.send(now(), link, channel, message) {
-            Err(SendError::Full(message)) => {
-                self.parked.push_back(Outbound { link, channel, message, reply });
-            }
+            Err(SendError::Full(message)) => self.park(Outbound { link, channel, message, reply }),
             result => answer(&reply, result),
+        }
+    }
+
+    fn park(&mut self, outbound: Outbound) {
+        if self.parked.len() < MAX_PARKED {
+            self.parked.push_back(outbound);
+        } else {
+            answer(&outbound.reply, Err(SendError::Full(outbound.message)));
         }
     }
 
@@ -280,7 +298,10 @@ impl Driver {
             // Everything parked for this link may be tried again, in its order; what still finds no room parks again.
             for _ in 0..self.parked.len() {
                 match self.parked.pop_front() {
-                    Some(outbound) if outbound.link == link => self.send(outbound),
+                    Some(outbound) if outbound.link == link && !outbound.reply.is_closed() => {
+                        self.try_send(outbound);
+                    }
+                    Some(outbound) if outbound.link == link => {}
                     Some(other) => self.parked.push_back(other),
                     None => break,
                 }

@@ -262,7 +262,7 @@ pub enum Event {
         /// The step.
         step: Step,
     },
-    /// Both data channels are open.
+    /// The link is open: both data channels, or the reliable one if the peer opens no other within a second.
     Connected {
         /// The link.
         link: LinkId,

@@ -8,6 +8,7 @@
 //! `now` and input, and return output; they own no socket, read no clock and draw no randomness of their own. The feature
 //! `driver` (default) adds the smol driver that runs a node on real sockets, and the `clasp-node` program.
 
+mod burst;
 pub mod config;
 #[cfg(feature = "driver")]
 pub mod driver;

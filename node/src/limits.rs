@@ -83,6 +83,19 @@ pub const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
 /// Commands of the application waiting for the node; when full, the caller waits.
 pub const COMMAND_QUEUE: usize = 64;
 
+/// Callers that may wait at once for room in a reliable queue; a further one is told that it is full.
+pub const MAX_PARKED: usize = 64;
+
+/// Longest name of a peer that is remembered: as long as ours may be.
+pub const MAX_NAME_BYTES: usize = 63;
+
+/// Longest candidate that is read. Browsers send 200 bytes.
+pub const MAX_CANDIDATE_BYTES: usize = 1024;
+
+/// Refusals sent a second, on average; [`MAX_OFFERS_IN_PROGRESS`] may go out in one burst. Beyond, offers are refused in
+/// silence: strangers must not make us use up what the router lets us send.
+pub const REFUSALS_PER_SECOND: u32 = 4;
+
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);
 const _: () = assert!(MAX_OFFERS_IN_PROGRESS <= MAX_PEERS);

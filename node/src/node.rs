@@ -25,9 +25,10 @@ use rand::{Rng, SeedableRng};
 
 pub use commands::{ConnectError, LinkInfo};
 
+use crate::burst::Burst;
 use crate::config::{ConfigError, NodeConfig};
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
-use crate::limits::{MAX_ROUTERS, OFFERS_PER_SECOND};
+use crate::limits::{MAX_ROUTERS, OFFERS_PER_SECOND, REFUSALS_PER_SECOND};
 use crate::peer::{Certificate, CertificateError, Ended, Peer, PeerOutput, Setup};
 use crate::session::{Identity, Session, SessionOutput};
 use crate::wake::Wake;
@@ -99,6 +100,8 @@ pub enum Output {
 pub struct Counters {
     /// Offers turned down because of a limit.
     pub offers_refused: u64,
+    /// Of all offers turned down, those whose sender was not told, because there were too many.
+    pub refused_in_silence: u64,
     /// Offers and answers that could not be used.
     pub bad_descriptions: u64,
     /// Signals whose sender is not the link's peer.
@@ -131,6 +134,13 @@ struct Link {
     dirty: bool,
 }
 
+/// What is warned of once per burst.
+#[derive(Default)]
+struct Bursts {
+    foreign: Burst,
+    refused: Burst,
+}
+
 /// What every link needs to know of its node.
 struct Local {
     config: NodeConfig,
@@ -161,6 +171,8 @@ pub struct Node {
     roster: Roster,
     early: EarlyCandidates,
     offers: Bucket,
+    refusals: Bucket,
+    bursts: Bursts,
     /// What one input gave rise to; emptied by every drain.
     out: VecDeque<Output>,
     counters: Counters,
@@ -223,6 +235,8 @@ impl Node {
             roster: Roster::default(),
             early: EarlyCandidates::default(),
             offers: Bucket::new(now, offers_at_once, OFFERS_PER_SECOND),
+            refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
+            bursts: Bursts::default(),
             out: VecDeque::new(),
             counters: Counters::default(),
         })
@@ -312,10 +326,15 @@ impl Node {
     }
 
     fn handle_datagram(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
-        // Newest first: should two links share a pair of addresses, the older one is the dead one.
-        let owner =
-            self.links.values_mut().rev().find(|link| link.peer.accepts(now, source, destination, bytes));
-        match owner {
+        // An open link is never robbed of its data by a younger one that claims its peer's address as a candidate. Newest first
+        // otherwise: should two links share a pair of addresses, the older one is the dead one.
+        let links = || self.links.iter().rev();
+        let owner = links()
+            .find(|(_, link)| link.peer.talks_to(source, bytes))
+            .or_else(|| links().find(|(_, link)| link.peer.accepts(now, source, destination, bytes)))
+            .or_else(|| links().find(|(_, link)| link.peer.may_begin_with(source, bytes)))
+            .map(|(id, _)| *id);
+        match owner.and_then(|id| self.links.get_mut(&id)) {
             Some(link) => {
                 link.peer.handle_datagram(now, source, destination, bytes);
                 link.dirty = true;

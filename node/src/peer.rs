@@ -12,6 +12,7 @@ mod candidate;
 mod certificate;
 mod channels;
 mod crypto;
+mod data;
 mod negotiation;
 mod output;
 mod sdp;
@@ -20,7 +21,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use log::{debug, trace};
 use str0m::change::SdpPendingOffer;
 use str0m::net::{Protocol, Receive, Transmit};
@@ -34,7 +34,7 @@ pub use output::{Ended, OutSignal, PeerOutput};
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
-use channels::{Channels, Control};
+use channels::Channels;
 
 /// dimpl queues 30 received records and then fails the connection; a drain after every 16 datagrams stays well below.
 pub const MAX_DATAGRAMS_PER_DRAIN: usize = 16;
@@ -145,14 +145,31 @@ impl Peer {
         self.edge = edge;
     }
 
+    /// Whether the data of this open link comes from `source`.
+    #[must_use]
+    pub fn talks_to(&self, source: SocketAddr, datagram: &[u8]) -> bool {
+        matches!(self.state, State::Open { .. })
+            && is_dtls(datagram)
+            && self.path.is_some_and(|path| path.remote == source)
+    }
+
+    /// Whether a datagram may be the first one of this link's DTLS handshake.
+    ///
+    /// The side that has its pair first sends its hello at once. It may arrive before our own check of that pair is answered,
+    /// when str0m does not know the address yet; refusing it would cost a retransmission. Anybody can claim any candidate, so
+    /// this is asked last, and only while a handshake is due.
+    #[must_use]
+    pub fn may_begin_with(&self, source: SocketAddr, datagram: &[u8]) -> bool {
+        matches!(self.state, State::Checking { dtls: false, .. })
+            && is_dtls(datagram)
+            && self.remote_addresses.contains(&source)
+    }
+
     /// Whether a datagram from `source` to `destination` belongs to this link.
     #[must_use]
     pub fn accepts(&self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> bool {
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return false };
-        // The side that has its pair first sends its DTLS hello at once. It may arrive before our own check of that pair is
-        // answered, when str0m does not know the address yet; refusing it would cost a retransmission.
         self.rtc.accepts(&Input::Receive(now, receive))
-            || is_dtls(bytes) && self.remote_addresses.contains(&source)
     }
 
     /// Takes a datagram that [`Self::accepts`] said is for this link.
@@ -186,35 +203,6 @@ impl Peer {
             self.deadline = None;
             self.on_deadline(now);
         }
-    }
-
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// [`SendError::Full`] gives the message back and is followed by [`PeerOutput::Writable`]; the others are final.
-    pub fn send(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
-        if !matches!(self.state, State::Open { .. }) || !self.channels.is_open(channel) {
-            return Err(SendError::NotOpen);
-        }
-        if message.is_empty() {
-            return Err(SendError::Empty);
-        }
-        if message.len() > self.max_message {
-            return Err(SendError::TooLarge { len: message.len(), max: self.max_message });
-        }
-        self.channels.push(channel, message)
-    }
-
-    /// Asks the other node for a sign of life on `channel`; [`PeerOutput::Pong`] carries the returned token.
-    ///
-    /// # Errors
-    /// [`SendError::Unsupported`] towards stock peers, and as [`Self::send`].
-    pub fn ping(&mut self, now: Instant, channel: Channel) -> Result<u64, SendError> {
-        if !self.edge {
-            return Err(SendError::Unsupported);
-        }
-        let (token, frame) = channels::ping(now, self.epoch);
-        self.send(channel, frame).map(|()| token)
     }
 
     /// Ends the link from this side. The peer is told, by signal and by DTLS close.
@@ -294,8 +282,7 @@ impl Peer {
             str0m::Event::ChannelOpen(id, label) => self.on_channel_open(now, id, &label),
             str0m::Event::ChannelData(data) => self.on_data(now, data),
             str0m::Event::ChannelClose(id) if self.channels.closed(id) == Some(Channel::Reliable) => {
-                let why = DisconnectReason::Remote(Some("data channel closed".to_owned()));
-                self.end(now, Ended::Disconnected(why), None);
+                self.handle_disconnected(now, Some("data channel closed"));
             }
             str0m::Event::Closed => {
                 let ended = match self.state {
@@ -348,6 +335,7 @@ impl Peer {
         if matches!(self.state, State::Checking { .. }) {
             self.deadline = None;
             self.enter(State::Open { told: false });
+            self.connected_at_last(); // before any data: an application sets itself up when it hears of the link
         }
     }
 
@@ -361,48 +349,6 @@ impl Peer {
             return true;
         }
         false
-    }
-
-    fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
-        let channel = self.channels.of(data.id);
-        if self.edge {
-            match channels::control(&data.data, now, self.epoch) {
-                Some(Control::Reply(frame)) => {
-                    if let Err(error) = self.channels.push(channel, frame) {
-                        trace!(error:% = error; "no room for a pong");
-                    }
-                    return;
-                }
-                Some(Control::Pong { token, rtt }) => {
-                    return self.out.push_back(PeerOutput::Pong(channel, token, rtt));
-                }
-                Some(Control::Alive) => return,
-                None => {}
-            }
-        }
-        self.out.push_back(PeerOutput::Data(channel, data.data.into()));
-    }
-
-    /// Writes one queued message, if str0m takes it. Says whether anything happened.
-    fn write_one(&mut self, now: Instant) -> bool {
-        if !matches!(self.state, State::Open { .. } | State::Checking { .. }) {
-            return false;
-        }
-        let Some((id, channel, message)) = self.channels.next() else { return false };
-        let Some(mut handle) = self.rtc.channel(id) else { return false };
-        match handle.write(true, message) {
-            Ok(true) => {
-                if self.channels.written(channel) {
-                    self.out.push_back(PeerOutput::Writable);
-                }
-                true
-            }
-            Ok(false) => false, // all of the budget is in flight; acknowledgements free it
-            Err(error) => {
-                self.fail_transport(now, &error.to_string());
-                true
-            }
-        }
     }
 
     /// The pair in use is the one DTLS travels on.

@@ -19,7 +19,8 @@ use log::{debug, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::limits::{PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
+use crate::burst::Burst;
+use crate::limits::{MAX_NAME_BYTES, MAX_SESSION_ID_BYTES, PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
 use crate::queue::DropOldest;
 use crate::wake::Wake;
 use backoff::Backoff;
@@ -82,6 +83,8 @@ pub struct Session {
     rng: StdRng,
     pending: DropOldest<PENDING_SIGNALS, PENDING_SIGNAL_BYTES>,
     pending_dropped: u64,
+    undecodable: Burst,
+    errors: Burst,
     /// What one input gave rise to; emptied by every drain.
     out: VecDeque<SessionOutput>,
     scratch: Vec<u8>,
@@ -98,6 +101,8 @@ impl Session {
             rng: StdRng::from_seed(seed),
             pending: DropOldest::new(),
             pending_dropped: 0,
+            undecodable: Burst::default(),
+            errors: Burst::default(),
             out: VecDeque::new(),
             scratch: Vec::new(),
         }
@@ -177,7 +182,10 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         match Message::decode(frame, &mut scratch) {
             Ok((_, message)) => self.on_message(now, &message),
-            Err(error) => warn!(error:% = error; "undecodable frame from the router"),
+            Err(error) if self.undecodable.begins(now) => {
+                warn!(error:% = error; "undecodable frames from the router")
+            }
+            Err(_) => {}
         }
         scratch.clear();
         self.scratch = scratch;
@@ -290,31 +298,41 @@ impl Session {
             (_, 404, Some(target)) => {
                 self.out.push_back(SessionOutput::NoSuchSession(target.to_owned()));
             }
-            _ => warn!(code, text, address:? = address; "error from the router"),
+            _ if self.errors.begins(now) => {
+                warn!(code, text:? = text, address:? = address; "errors from the router")
+            }
+            _ => debug!(code, text:? = text, address:? = address; "error from the router"),
         }
     }
 
     fn on_announce(&mut self, announce: &PeerAnnounce<'_>) {
-        if self.id().is_none_or(|id| id == announce.session_id) {
+        let session = announce.session_id;
+        let is_id = !session.is_empty() && session.len() <= MAX_SESSION_ID_BYTES && is_plain(session);
+        if !is_id || self.id().is_none_or(|id| id == session) {
             return;
         }
         self.out.push_back(SessionOutput::Announced {
-            session: announce.session_id.to_owned(),
-            name: announce.name.map(str::to_owned),
+            session: session.to_owned(),
+            name: announce
+                .name
+                .filter(|name| name.len() <= MAX_NAME_BYTES && is_plain(name))
+                .map(str::to_owned),
             edge: announce.features.contains(EDGE_FEATURE),
         });
     }
 
     fn on_signal(&mut self, signal: &P2pSignal<'_>) {
-        if self.id() == Some(signal.from) {
-            return; // our own keep-alive, or an echo of ourselves
+        if self.id() == Some(signal.from) || !is_plain(signal.from) {
+            return; // our own keep-alive, or an echo of ourselves, or nobody's id
         }
         let body = match signal.body {
             SignalBody::Offer { sdp } => InBody::Offer { sdp: sdp.to_owned(), edge: signal.edge },
             SignalBody::Answer { sdp } => InBody::Answer { sdp: sdp.to_owned(), edge: signal.edge },
             SignalBody::IceCandidate { candidate } => InBody::Candidate(candidate.to_owned()),
             SignalBody::Connected => InBody::Connected,
-            SignalBody::Disconnected { reason } => InBody::Disconnected(reason.map(str::to_owned)),
+            SignalBody::Disconnected { reason } => {
+                InBody::Disconnected(reason.map(|text| text.replace(char::is_control, " ")))
+            }
         };
         self.out.push_back(SessionOutput::Signal(InSignal {
             from: signal.from.to_owned(),
@@ -404,6 +422,11 @@ impl Session {
         debug!(from = self.state.name(), to = next.name(); "session");
         self.state = next;
     }
+}
+
+/// Whether a stranger's text may be shown on a terminal as it is.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 /// The announce feature by which clasp-edge nodes know each other. Stock peers ignore words they do not know.

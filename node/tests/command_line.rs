@@ -99,7 +99,7 @@ fn noise(len: usize) -> Vec<u8> {
 #[test]
 fn what_is_piped_into_send_comes_out_of_recv_unchanged() {
     let (_router, url) = Running::router();
-    let data = noise(20_000_000);
+    let data = noise(1_000_000).repeat(100);
     let receiver = {
         let mut command = program();
         command.args(["recv", "--name", "sink", "--loopback", "--router", &url]);
@@ -111,6 +111,7 @@ fn what_is_piped_into_send_comes_out_of_recv_unchanged() {
     let mut stdin = sender.stdin.take().unwrap();
     let input = data.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let peaks = [peak_memory(sender.id()), peak_memory(receiver.id())];
     let received = std::thread::spawn(move || receiver.wait_with_output().unwrap());
     let sent = sender.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
@@ -120,6 +121,29 @@ fn what_is_piped_into_send_comes_out_of_recv_unchanged() {
     let received = received.join().unwrap();
     assert!(received.status.success(), "{}", text(&received.stderr));
     assert!(received.stdout == data, "{} bytes came", received.stdout.len());
+    for peak in peaks {
+        let kib = peak.join().unwrap();
+        assert!((1..32 * 1024).contains(&kib), "{kib} KiB at the peak");
+    }
+}
+
+/// The largest resident memory of a process, in KiB, watched until it ends.
+fn peak_memory(pid: u32) -> std::thread::JoinHandle<u64> {
+    std::thread::spawn(move || {
+        let (_never, pace) = sync_channel::<()>(1);
+        let mut peak = 0;
+        while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(kib) = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()) else {
+                break;
+            };
+            peak = kib;
+            if pace.recv_timeout(Duration::from_millis(5)).is_ok() {
+                break;
+            }
+        }
+        peak
+    })
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use clasp_node::peer::MAX_DATAGRAMS_PER_DRAIN;
 use clasp_node::{ConnectError, Event, Input, LinkId, Node, NodeConfig, RouterId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -321,12 +322,19 @@ impl World {
     }
 
     fn deliver(&mut self) {
+        // Like the real driver: what has arrived by now is fed in batches, not datagram by datagram.
+        let mut batch = 0;
         while let Some(entry) = self.arrivals.first_entry()
             && entry.key().0 <= self.now
         {
             let arrival = entry.remove();
+            batch =
+                if matches!(arrival, Arrival::Datagram { .. }) { batch + 1 } else { MAX_DATAGRAMS_PER_DRAIN };
             self.on_arrival(arrival);
-            self.settle();
+            if batch >= MAX_DATAGRAMS_PER_DRAIN {
+                self.settle();
+                batch = 0;
+            }
         }
     }
 

@@ -177,7 +177,7 @@ async fn data_both_ways(executor: Executor) -> Outcome {
     Ok(format!("{messages} messages of {sizes:?} bytes, each compared"))
 }
 
-/// No data goes through the router: its counters do not move while data flows, and data flows without it.
+/// No data goes through the router: data flows without it, and without a link there is no way.
 async fn p2p_only(executor: Executor) -> Outcome {
     let (router, (a, link_a), (b, _)) = linked_pair(&executor).await?;
     round_trip(&a, Channel::Reliable).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::driver::now;
+use clasp_node::limits::{EVENT_QUEUE_BYTES, MAX_PARKED, RELIABLE_QUEUE_BYTES, SCTP_SEND_BUFFER_BYTES};
 use clasp_node::{Channel, Event, NodeConfig};
 use e2e::real::{self, RealNode, RealRouter, linked_pair};
 
@@ -38,15 +39,16 @@ fn ten_megabytes_arrive_in_order_while_the_sender_is_slowed_down_by_back_pressur
     const CHUNKS: u32 = 640;
     real::run(async |executor| {
         let (_router, (a, link), (b, _)) = linked_pair(&executor).await?;
-        let handle = a.handle.clone();
-        let sender = executor.spawn(async move {
-            for n in 0..CHUNKS {
-                let message = Bytes::from(n.to_be_bytes().repeat(CHUNK / 4));
-                handle.send(link, Channel::Reliable, message).await.map_err(|error| error.to_string())?;
-            }
-            Ok::<_, String>(())
-        });
-        sender.await?;
+        // What can be on its way: the queue, the window, and what has arrived but is not counted yet.
+        const MOST_AHEAD: usize = (RELIABLE_QUEUE_BYTES + SCTP_SEND_BUFFER_BYTES + EVENT_QUEUE_BYTES) / CHUNK;
+        let mut most_ahead = 0;
+        for n in 0..CHUNKS {
+            let message = Bytes::from(n.to_be_bytes().repeat(CHUNK / 4));
+            a.handle.send(link, Channel::Reliable, message).await.map_err(|error| error.to_string())?;
+            let arrived = b.count(|e| matches!(e, Event::Data { .. }));
+            most_ahead = most_ahead.max(n as usize + 1 - arrived);
+        }
+        assert!(most_ahead > 1 && most_ahead <= MOST_AHEAD, "{most_ahead} messages ahead of the receiver");
         let data = |e: &Event| matches!(e, Event::Data { .. });
         b.wait("all data", |told| told.iter().filter(|(_, e)| data(e)).count() == CHUNKS as usize).await?;
         for (n, bytes) in (0..CHUNKS).zip(b.told().iter().filter_map(|(_, e)| match e {
@@ -116,6 +118,53 @@ fn an_application_that_does_not_read_loses_the_link_and_the_node_lives_on() {
             }
         }
         assert_eq!(deaf.handle.links().await.map_err(|error| error.to_string())?.len(), 0);
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn senders_that_give_up_do_not_make_the_node_deaf() {
+    real::run(async |executor| {
+        let (_router, (a, link), (b, _)) = linked_pair(&executor).await?;
+        // The receiver vanishes without a word, so nothing is acknowledged any more.
+        drop(b);
+        let message = Bytes::from(vec![1; 64 * 1024 - 1]);
+        for _ in 0..MAX_PARKED * 2 {
+            let send = a.handle.send(link, Channel::Reliable, message.clone());
+            let patience = async {
+                smol::Timer::after(Duration::from_millis(2)).await;
+                Err(clasp_node::driver::CallError::Stopped(clasp_node::driver::Stopped))
+            };
+            drop(smol::future::or(send, patience).await);
+        }
+        let begun = now();
+        a.handle.peers().await.map_err(|error| error.to_string())?;
+        a.handle.shutdown().await;
+        let took = now().saturating_duration_since(begun);
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_node_that_dials_into_nowhere_stops_within_a_second() {
+    real::run(async |executor| {
+        // It takes the connection and says nothing: the WebSocket is never answered.
+        let silent = smol::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        let address = silent.local_addr().map_err(|error| error.to_string())?;
+        let running = clasp_node::NodeBuilder::new()
+            .router(address.into())
+            .loopback(clasp_node::driver::Loopback::Only)
+            .start(&executor)
+            .await
+            .map_err(|error| error.to_string())?;
+        let _connection = silent.accept().await.map_err(|error| error.to_string())?;
+        let begun = now();
+        running.handle.shutdown().await;
+        let took = now().saturating_duration_since(begun);
+        assert!(took <= Duration::from_secs(1), "{took:?}");
         Ok::<_, String>(())
     })
     .unwrap();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use clasp_node::{Event, Role};
 use clasp_wire::Message;
-use clasp_wire::p2p::{P2pSignal, SignalBody};
+use clasp_wire::p2p::{FeatureList, P2pSignal, PeerAnnounce, SignalBody};
 use e2e::{NodeId, World};
 
 use crate::establishing::{connected, linked};
@@ -147,7 +148,7 @@ fn garbage_datagrams_do_not_disturb_an_open_link() {
         }
     }
     world.with_node(a, |n, now| {
-        n.send(now, link, clasp_node::Channel::Reliable, bytes::Bytes::from_static(b"ok")).expect("open");
+        n.send(now, link, clasp_node::Channel::Reliable, Bytes::from_static(b"ok")).expect("open");
     });
     world.run_for(Duration::from_secs(5));
     assert_eq!(
@@ -185,13 +186,70 @@ fn a_flood_of_offers_is_cut_and_the_honest_peer_still_gets_through() {
     world.run_for(Duration::from_secs(1));
     let links = world.with_node(b, |n, _| n.links().count());
     assert!(links <= 8, "{links} links of 300 offers");
-    assert!(world.with_node(b, |n, _| n.counters().offers_refused) >= 290);
+    let counters = world.with_node(b, |n, _| n.counters());
+    assert!(counters.offers_refused >= 290);
+    assert!(counters.refused_in_silence >= 270, "{counters:?}: the flood is not answered in kind");
     world.run_for(Duration::from_secs(15));
     assert_eq!(world.with_node(b, |n, _| n.links().count()), 0, "the flood left nothing behind");
     world.connect(honest, b);
     assert!(world.run_until(Duration::from_secs(5), |w| {
         w.count(b, |e| matches!(e, Event::Connected { role: Role::Answerer, .. })) == 1
     }));
+}
+
+#[test]
+fn a_stranger_that_claims_a_peers_address_cannot_take_the_data_of_an_open_link() {
+    let mut world = World::seeded(8);
+    let (a, b, _, link_b) = linked(&mut world);
+    let [mallory] = world.ready_nodes(["mallory"]);
+    // Mallory offers to a, with b's address as her candidate: a's newest link, and in the middle of its checks.
+    world.connect(mallory, a);
+    world.run_for(Duration::from_millis(2));
+    let offers = world.signals.iter().filter(|(_, frame)| field(frame, "type") == "offer");
+    let offer = field(&offers.last().expect("relayed").1, "sdp").replace("10.0.0.3", "10.0.0.2");
+    assert!(offer.contains("10.0.0.2"), "{offer}");
+    for round in 0..5 {
+        let correlation_id = format!("theft {round}");
+        signal(&mut world, mallory, a, &correlation_id, SignalBody::Offer { sdp: &offer });
+        let message = Bytes::from(correlation_id);
+        world.with_node(b, |n, now| {
+            n.send(now, link_b, clasp_node::Channel::Reliable, message.clone()).expect("open");
+        });
+        world.run_for(Duration::from_millis(100));
+        let arrived = world.count(a, |e| matches!(e, Event::Data { bytes, .. } if *bytes == message));
+        assert_eq!(arrived, 1, "round {round}");
+        world.run_for(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn names_and_ids_that_would_play_tricks_on_a_terminal_are_not_shown() {
+    let mut world = World::seeded(9);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    world.run_for(Duration::from_secs(2));
+    let seen = world.count(b, |e| matches!(e, Event::PeerSeen(_)));
+    let long = "x".repeat(1000);
+    for (session_id, name, shown) in [
+        ("honest", Some("kitchen"), Some(Some("kitchen"))),
+        ("tricky", Some("\u{1b}[2J"), Some(None)),
+        ("wordy", Some(long.as_str()), Some(None)),
+        ("esc\u{1b}ape", None, None),
+        (long.as_str(), None, None),
+        ("", None, None),
+    ] {
+        let features = FeatureList::new(&[]);
+        let mut frame = Vec::new();
+        PeerAnnounce { session_id, p2p_capable: true, features, name }
+            .encode_publish(&mut frame)
+            .expect("fits");
+        world.inject_from_router(b, frame);
+        world.run_for(Duration::from_millis(10));
+        let got =
+            world.with_node(b, |n, _| n.peers().find(|p| p.session == session_id).map(|p| p.name.clone()));
+        assert_eq!(got, shown.map(|name| name.map(str::to_owned)), "{session_id:.20} {name:?}");
+    }
+    assert_eq!(world.count(b, |e| matches!(e, Event::PeerSeen(_))), seen + 3);
+    assert!(world.session(a).is_some());
 }
 
 #[test]

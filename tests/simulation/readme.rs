@@ -47,6 +47,15 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: message, received and sent",
             format!("{}, {} bytes", node::MAX_RECEIVE_MESSAGE_BYTES, node::MAX_SEND_MESSAGE_BYTES),
         ),
+        (
+            "node: candidate text, name of a peer",
+            format!("{}, {} bytes", node::MAX_CANDIDATE_BYTES, node::MAX_NAME_BYTES),
+        ),
+        (
+            "node: refusals sent per second",
+            format!("{}, in bursts of {}", node::REFUSALS_PER_SECOND, node::MAX_OFFERS_IN_PROGRESS),
+        ),
+        ("node: callers waiting at once", node::MAX_PARKED.to_string()),
         ("node: bytes in flight per link", format!("{} bytes", node::SCTP_SEND_BUFFER_BYTES)),
         (
             "node: reliable messages waiting per link",

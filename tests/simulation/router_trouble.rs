@@ -91,10 +91,13 @@ fn signals_of_an_absent_router_are_sent_when_it_is_back() {
     let target = world.session(b).expect("ready").to_owned();
     let link = world.connect_to(a, &target).expect("begun");
     world.kill_router();
+    assert!(world.run_until(Duration::from_secs(1), |w| w.session(a).is_none()));
     world.with_node(a, |n, now| n.disconnect(now, link, "changed my mind"));
     world.start_router();
     world.run_for(Duration::from_secs(40));
-    // The new router knows no such session, and says so; nothing hangs, nothing is told twice.
+    // The new router got it, knows no such session, and says so; nothing hangs, nothing is told twice.
+    let unknown = world.router().map(|router| router.counters().unknown_targets);
+    assert_eq!(unknown, Some(1));
     assert_eq!(world.count(a, |e| matches!(e, Event::Failed { .. })), 1, "{:?}", world.told(a));
     assert_eq!(connected(&world, a), 0);
     assert_eq!(world.with_node(a, |n, _| n.counters().pending_signals_dropped), 0);

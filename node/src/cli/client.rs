@@ -1,5 +1,6 @@
 //! What the short-lived commands have in common: start a node, find the peer, open the link.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,17 +60,18 @@ impl Client {
         }
         let running = start(builder, executor).await?;
         let client = Self { running, wait: args.wait };
-        let mut unreachable = Vec::new();
+        let mut unreachable = BTreeMap::new();
         client
             .until(async |client| {
                 while let Some(event) = client.running.events.next().await {
                     match event {
                         Event::RouterReady { .. } => return Ok(()),
                         // The node would try for ever; a person who typed a wrong address would rather know.
-                        Event::RouterLost { why, .. } => {
-                            unreachable.push(why);
+                        Event::RouterLost { router, why, .. } => {
+                            unreachable.insert(router, why);
                             if unreachable.len() >= args.router.len() {
-                                return Err(Failure::Failed(unreachable.join("; ")));
+                                let all: Vec<_> = std::mem::take(&mut unreachable).into_values().collect();
+                                return Err(Failure::Failed(all.join("; ")));
                             }
                         }
                         _ => {}
@@ -121,6 +123,9 @@ impl Client {
                     return Ok(Link { id, path, after });
                 }
                 Event::Failed { link, why, .. } if link == id => {
+                    return Err(Failure::Failed(why.to_string()));
+                }
+                Event::Disconnected { link, why, .. } if link == id => {
                     return Err(Failure::Failed(why.to_string()));
                 }
                 _ => {}

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clasp_node::driver::now;
-use clasp_node::pipe::{PipeReceiver, Received, done};
+use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::{Value, json};
 use smol::LocalExecutor;
@@ -248,8 +248,11 @@ async fn take(
         Received::End(outcome) => {
             #[expect(clippy::cast_precision_loss, reason = "an amount for people")]
             let mb = pipe.received() as f64 / 1e6;
-            output::object(&json!({"event": "received", "mb": mb}))?;
             handle.send(link, Channel::Reliable, done(&outcome)).await?;
+            if let Outcome::Failed(why) = outcome {
+                return Err(Failure::Failed(why));
+            }
+            output::object(&json!({"event": "received", "mb": mb}))?;
             Ok(true)
         }
         Received::Other => Ok(false),

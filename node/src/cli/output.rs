@@ -1,11 +1,13 @@
-//! What commands print: events as JSON, and lines on standard output that never block the node.
+//! What commands print: events as JSON, and lines on standard output.
 
 use std::io::Write;
 
 use clasp_node::Event;
 use serde_json::{Value, json};
+use smol::Unblock;
+use smol::io::AsyncWriteExt;
 
-/// Prints a line. Short lines on a terminal or a pipe with a reader do not block; a closed pipe ends the command.
+/// Prints a line at once. Only for the few lines of a short command: a reader that pauses would pause the node as well.
 pub(super) fn line(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;
@@ -15,6 +17,20 @@ pub(super) fn line(text: &str) -> std::io::Result<()> {
 /// Prints a JSON object on a line of its own.
 pub(super) fn object(value: &Value) -> std::io::Result<()> {
     line(&value.to_string())
+}
+
+/// Lines of a command that runs for long. A reader that pauses makes the caller wait, not the node.
+pub(super) struct Lines(Unblock<std::io::Stdout>);
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        Self(Unblock::with_capacity(64 * 1024, std::io::stdout()))
+    }
+
+    pub(super) async fn object(&mut self, value: &Value) -> std::io::Result<()> {
+        self.0.write_all(format!("{value}\n").as_bytes()).await?;
+        self.0.flush().await
+    }
 }
 
 /// An event as JSON. Data is told by its length: it may be anything.

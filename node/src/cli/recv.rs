@@ -1,11 +1,13 @@
 //! `clasp-node recv`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clasp_node::driver::CallError;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::json;
@@ -33,6 +35,10 @@ pub(super) async fn run(args: RecvArgs, executor: &Rc<LocalExecutor<'static>>) -
         loop {
             let (bytes, outcome) = receive(&client, &args, &mut sink).await?;
             if let Outcome::Failed(why) = outcome {
+                if args.follow {
+                    eprintln!("clasp-node: {why}");
+                    continue;
+                }
                 return Err(Failure::Failed(why));
             }
             let summary = json!({"event": "received", "bytes": bytes});
@@ -69,6 +75,7 @@ fn create(path: &Path) -> Result<Sink, Failure> {
 async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u64, Outcome), Failure> {
     let handle = &client.running.handle;
     let mut transfer: Option<(LinkId, PipeReceiver)> = None;
+    let mut told_busy = BTreeSet::new();
     while let Some(event) = client.running.events.next().await {
         match event {
             Event::Connecting { link, peer, .. } => {
@@ -83,8 +90,11 @@ async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u
             Event::Data { link, channel: Channel::Reliable, bytes } => {
                 let busy = transfer.as_ref().is_some_and(|(with, _)| *with != link);
                 if busy {
-                    let why = Outcome::Failed("busy with another transfer".to_owned());
-                    handle.send(link, Channel::Reliable, done(&why)).await?;
+                    if told_busy.insert(link) {
+                        let why = Outcome::Failed("busy with another transfer".to_owned());
+                        tell(client, link, done(&why)).await?;
+                        handle.disconnect(link, "busy").await?;
+                    }
                     continue;
                 }
                 let (_, pipe) = transfer.get_or_insert_with(|| (link, PipeReceiver::new()));
@@ -96,7 +106,7 @@ async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u
                             return Ok((pipe.received(), outcome));
                         }
                         if let Some(ack) = pipe.consumed(chunk.len()) {
-                            handle.send(link, Channel::Reliable, ack).await?;
+                            tell(client, link, ack).await?;
                         }
                     }
                     Received::End(outcome) => {
@@ -141,9 +151,21 @@ async fn other(args: &RecvArgs, sink: &mut Sink, message: &Bytes) -> Result<(), 
     Ok(write(sink, line.as_bytes()).await?)
 }
 
+/// Sends `message`, unless the other side has gone: `Disconnected` tells that in its turn, with the reason.
+async fn tell(client: &Client, link: LinkId, message: Bytes) -> Result<(), Failure> {
+    match client.running.handle.send(link, Channel::Reliable, message).await {
+        Ok(()) => Ok(()),
+        Err(CallError::Refused(why)) => {
+            log::debug!("{link}: not told: {why}");
+            Ok(())
+        }
+        Err(CallError::Stopped(stopped)) => Err(stopped.into()),
+    }
+}
+
 /// Tells the sender how it went, and waits until it knows.
 async fn farewell(client: &Client, link: LinkId, outcome: &Outcome) -> Result<(), Failure> {
-    client.running.handle.send(link, Channel::Reliable, done(outcome)).await?;
+    tell(client, link, done(outcome)).await?;
     let gone = async {
         while let Some(event) = client.running.events.next().await {
             if matches!(event, Event::Disconnected { link: l, .. } if l == link) {

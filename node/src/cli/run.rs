@@ -30,9 +30,10 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     }
     let serve = async {
         let mut refused = BTreeSet::new();
+        let mut lines = output::Lines::new();
         while let Some(event) = running.events.next().await {
             if args.json {
-                output::object(&output::event(&event))?;
+                lines.object(&output::event(&event)).await?;
             }
             match &event {
                 Event::Data { link, channel: Channel::Reliable, bytes } => {

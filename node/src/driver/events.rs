@@ -11,7 +11,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::event::{Channel, Event, LinkId};
 use crate::limits::{EVENT_QUEUE, EVENT_QUEUE_BYTES};
 
-/// Places that data never takes, so that the news of a link's end gets through.
+/// Places that only vital events take, so that the news of a link's end gets through whatever a peer makes us tell.
 const RESERVED: usize = EVENT_QUEUE / 4;
 
 #[derive(Debug, Default)]
@@ -70,9 +70,13 @@ impl EventQueue {
     /// # Errors
     /// [`TooSlow`] if it carries reliable data and there is no room: that link is to be closed.
     pub(super) fn push(&mut self, event: Event) -> Result<(), TooSlow> {
+        if self.sender.is_closed() {
+            return Ok(()); // nobody listens, by choice
+        }
+        let crowded = self.sender.len() >= EVENT_QUEUE - RESERVED;
         if let Event::Data { link, channel, bytes } = &event {
             let waiting = self.shared.bytes.load(Relaxed) + bytes.len();
-            if self.sender.len() >= EVENT_QUEUE - RESERVED || waiting > EVENT_QUEUE_BYTES {
+            if crowded || waiting > EVENT_QUEUE_BYTES {
                 return match channel {
                     Channel::Reliable => Err(TooSlow(*link)),
                     Channel::Stream => {
@@ -82,11 +86,13 @@ impl EventQueue {
                 };
             }
             self.shared.bytes.fetch_add(bytes.len(), Relaxed);
+        } else if crowded && !is_vital(&event) {
+            self.drop_one();
+            return Ok(());
         }
         match self.sender.try_send(event) {
             Ok(()) => self.warned = false,
-            Err(smol::channel::TrySendError::Full(_)) => self.drop_one(),
-            Err(smol::channel::TrySendError::Closed(_)) => {} // nobody listens, by choice
+            Err(_) => self.drop_one(),
         }
         Ok(())
     }
@@ -96,6 +102,26 @@ impl EventQueue {
         if !std::mem::replace(&mut self.warned, true) {
             log::warn!("the application does not take its events: dropping");
         }
+    }
+}
+
+/// Whether an application may wait for this event: where links and routers stand.
+fn is_vital(event: &Event) -> bool {
+    match event {
+        Event::RouterReady { .. }
+        | Event::RouterLost { .. }
+        | Event::Connecting { .. }
+        | Event::State { .. }
+        | Event::Connected { .. }
+        | Event::Writable { .. }
+        | Event::Failed { .. }
+        | Event::Disconnected { .. } => true,
+        // What a peer can cause without end.
+        Event::PeerSeen(_)
+        | Event::Step { .. }
+        | Event::Data { .. }
+        | Event::Pong { .. }
+        | Event::Refused { .. } => false,
     }
 }
 
@@ -137,5 +163,26 @@ mod tests {
         assert_eq!(events.dropped(), 0);
         assert_eq!(queue.push(end()), Ok(()));
         assert_eq!(events.dropped(), 1);
+    }
+
+    #[test]
+    fn what_a_peer_can_cause_without_end_does_not_take_the_reserve() {
+        let (mut queue, events) = queue();
+        let refused = || Event::Refused { peer: "x".into(), why: "y".into() };
+        for _ in 0..EVENT_QUEUE * 2 {
+            assert_eq!(queue.push(refused()), Ok(()));
+        }
+        assert_eq!(events.dropped(), (EVENT_QUEUE + RESERVED) as u64);
+        assert_eq!(queue.push(Event::Writable { link: LinkId(7) }), Ok(()));
+        assert_eq!(events.dropped(), (EVENT_QUEUE + RESERVED) as u64);
+    }
+
+    #[test]
+    fn an_application_that_wants_no_events_keeps_its_links() {
+        let (mut queue, events) = queue();
+        drop(events);
+        for _ in 0..100 {
+            assert_eq!(queue.push(data(Channel::Reliable, EVENT_QUEUE_BYTES)), Ok(()));
+        }
     }
 }

@@ -72,7 +72,8 @@ impl NodeHandle {
     /// slows the caller down. On the stream channel it does not wait; the oldest message is dropped instead.
     ///
     /// # Errors
-    /// When the link is not open, or the message is empty or larger than the peer accepts.
+    /// When the link is not open, the message is empty or larger than the peer accepts, or
+    /// [`MAX_PARKED`](crate::limits::MAX_PARKED) callers are waiting already.
     pub async fn send(
         &self,
         link: LinkId,

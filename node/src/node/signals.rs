@@ -5,7 +5,7 @@ use log::{debug, warn};
 
 use super::{Link, Node};
 use crate::event::{Event, LinkId, LinkState, RouterId};
-use crate::limits::{MAX_CORRELATION_ID_BYTES, MAX_REASON_BYTES, MAX_SESSION_ID_BYTES};
+use crate::limits::{MAX_CANDIDATE_BYTES, MAX_CORRELATION_ID_BYTES, MAX_REASON_BYTES, MAX_SESSION_ID_BYTES};
 use crate::peer::{OutSignal, Peer};
 use crate::session::{InBody, InSignal};
 
@@ -29,7 +29,9 @@ impl Node {
         match (known, body) {
             (Some((_, link)), _) if link.remote != from => {
                 self.counters.foreign_signals += 1;
-                warn!(from = from.as_str(); "signal for somebody else's link ignored");
+                if self.bursts.foreign.begins(now) {
+                    warn!(from = from.as_str(); "signals for somebody else's link ignored");
+                }
             }
             (Some((id, _)), InBody::Offer { .. }) => debug!(link:% = id; "repeated offer ignored"),
             (Some((_, link)), body) => {
@@ -54,6 +56,9 @@ impl Node {
                 }
             }
             (None, InBody::Offer { sdp, edge }) => self.on_offer(router, from, correlation_id, &sdp, edge),
+            (None, InBody::Candidate(candidate)) if candidate.len() > MAX_CANDIDATE_BYTES => {
+                self.counters.stray_signals += 1;
+            }
             (None, InBody::Candidate(candidate)) => {
                 self.early.keep(now, router, from, correlation_id, candidate);
             }
@@ -131,8 +136,15 @@ impl Node {
     }
 
     fn refuse(&mut self, router: RouterId, from: String, correlation_id: &str, reason: &str) {
-        let signal = OutSignal::Disconnected(clip(reason, MAX_REASON_BYTES).to_owned());
-        self.signal_to(router, &from, correlation_id, &signal);
+        if self.refusals.take(self.now) {
+            let signal = OutSignal::Disconnected(clip(reason, MAX_REASON_BYTES).to_owned());
+            self.signal_to(router, &from, correlation_id, &signal);
+        } else {
+            self.counters.refused_in_silence += 1;
+        }
+        if self.bursts.refused.begins(self.now) {
+            warn!(from = from.as_str(), why = reason; "refusing offers");
+        }
         self.event(Event::Refused { peer: from, why: reason.to_owned() });
     }
 

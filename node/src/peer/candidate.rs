@@ -5,10 +5,15 @@ use std::net::IpAddr;
 use clasp_wire::p2p::CandidateInit;
 use str0m::Candidate;
 
+use crate::limits::MAX_CANDIDATE_BYTES;
+
 /// Why a remote candidate is not used. Never fatal: the others may do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum Skip {
+    /// Longer than any candidate is.
+    #[error("candidate of {0} bytes, at most {MAX_CANDIDATE_BYTES} are read")]
+    TooLong(usize),
     /// The JSON, or the candidate line in it, does not parse.
     #[error("unreadable: {0}")]
     Unreadable(String),
@@ -28,6 +33,9 @@ pub(super) enum Skip {
 
 /// Reads the candidate text of an `ice_candidate` signal (reference §9.4).
 pub(super) fn parse(text: &str) -> Result<Candidate, Skip> {
+    if text.len() > MAX_CANDIDATE_BYTES {
+        return Err(Skip::TooLong(text.len()));
+    }
     let init = CandidateInit::parse(text).map_err(|error| Skip::Unreadable(error.to_string()))?;
     parse_line(&init.candidate)
 }
@@ -115,6 +123,7 @@ mod tests {
             (json("candidate:1 1 udp 1 192.0.2.2 0 typ host"), "address 192.0.2.2"),
             (json("candidate:1 1 udp 1 router.example 5 typ host"), "unreadable"),
             ("{".to_owned(), "unreadable"),
+            ("x".repeat(1025), "candidate of 1025 bytes"),
             ("[]".to_owned(), "unreadable"),
             (String::new(), "end of candidates"),
         ];

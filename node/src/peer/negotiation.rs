@@ -15,7 +15,8 @@ use super::channels::Channels;
 use super::{Certificate, OutSignal, Peer, PeerOutput, State, candidate, crypto, sdp};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::limits::{
-    MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES, SCTP_SEND_BUFFER_BYTES,
+    MAX_CANDIDATE_BYTES, MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES,
+    SCTP_SEND_BUFFER_BYTES,
 };
 use crate::wake::Wake;
 
@@ -152,6 +153,7 @@ impl Peer {
     /// Takes a remote candidate. Those that come before the answer wait for it.
     pub fn handle_candidate(&mut self, text: &str) {
         match self.state {
+            State::Offering { .. } if text.len() > MAX_CANDIDATE_BYTES => self.add_remote_candidate(text), // tells why not
             State::Offering { .. } => {
                 if self.waiting_candidates.is_full() {
                     self.waiting_candidates.pop_front();

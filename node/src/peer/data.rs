@@ -1,0 +1,86 @@
+//! What travels on an open link: messages out of its queues, messages in, and the pings between nodes.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::trace;
+
+use super::channels::{self, Control};
+use super::{Peer, PeerOutput, SendError, State};
+use crate::event::Channel;
+
+impl Peer {
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] gives the message back and is followed by [`PeerOutput::Writable`]; the others are final.
+    pub fn send(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
+        if !matches!(self.state, State::Open { .. }) || !self.channels.is_open(channel) {
+            return Err(SendError::NotOpen);
+        }
+        if message.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if message.len() > self.max_message {
+            return Err(SendError::TooLarge { len: message.len(), max: self.max_message });
+        }
+        self.channels.push(channel, message)
+    }
+
+    /// Asks the other node for a sign of life on `channel`; [`PeerOutput::Pong`] carries the returned token.
+    ///
+    /// # Errors
+    /// [`SendError::Unsupported`] towards stock peers, and as [`Self::send`].
+    pub fn ping(&mut self, now: Instant, channel: Channel) -> Result<u64, SendError> {
+        if !self.edge {
+            return Err(SendError::Unsupported);
+        }
+        let (token, frame) = channels::ping(now, self.epoch);
+        self.send(channel, frame).map(|()| token)
+    }
+
+    pub(super) fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
+        let channel = self.channels.of(data.id);
+        if self.edge {
+            match channels::control(&data.data, now, self.epoch) {
+                Some(Control::Reply(frame)) => {
+                    if let Err(error) = self.channels.push(channel, frame) {
+                        trace!(error:% = error; "no room for a pong");
+                    }
+                    return;
+                }
+                Some(Control::Pong { token, rtt }) => {
+                    return self.out.push_back(PeerOutput::Pong(channel, token, rtt));
+                }
+                Some(Control::Alive) => return,
+                None => {}
+            }
+        }
+        if self.channels.is_open(Channel::Reliable) {
+            self.open(); // a peer that talks will not open another channel first
+        }
+        self.out.push_back(PeerOutput::Data(channel, data.data.into()));
+    }
+
+    /// Writes one queued message, if str0m takes it. Says whether anything happened.
+    pub(super) fn write_one(&mut self, now: Instant) -> bool {
+        if !matches!(self.state, State::Open { .. } | State::Checking { .. }) {
+            return false;
+        }
+        let Some((id, channel, message)) = self.channels.next() else { return false };
+        let Some(mut handle) = self.rtc.channel(id) else { return false };
+        match handle.write(true, message) {
+            Ok(true) => {
+                if self.channels.written(channel) {
+                    self.out.push_back(PeerOutput::Writable);
+                }
+                true
+            }
+            Ok(false) => false, // all of the budget is in flight; acknowledgements free it
+            Err(error) => {
+                self.fail_transport(now, &error.to_string());
+                true
+            }
+        }
+    }
+}

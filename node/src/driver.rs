@@ -94,10 +94,18 @@ impl Driver {
             if turns.is_multiple_of(TURNS_PER_YIELD) {
                 smol::future::yield_now().await;
             }
-            if self.receive() && !turns.is_multiple_of(RECEIVES_PER_LOOK) {
+            let received = self.receive();
+            if received && !turns.is_multiple_of(RECEIVES_PER_LOOK) {
                 continue;
             }
-            match poll_fn(|context| self.poll_turn(context)).await {
+            let turn = if received {
+                self.drain();
+                let look = poll_fn(|context| self.poll_turn(context));
+                smol::future::poll_once(look).await.unwrap_or(Turn::Ready)
+            } else {
+                poll_fn(|context| self.poll_turn(context)).await
+            };
+            match turn {
                 Turn::Ready => {}
                 Turn::Due => {
                     self.timer_at = None;

@@ -124,6 +124,26 @@ fn an_application_that_does_not_read_loses_the_link_and_the_node_lives_on() {
 }
 
 #[test]
+fn round_trips_wait_for_nothing_but_the_other_side() {
+    real::run(async |executor| {
+        let (_router, (a, link), (_b, _)) = linked_pair(&executor).await?;
+        let begun = now();
+        for _ in 0..250 {
+            for channel in [Channel::Reliable, Channel::Stream] {
+                let sent = a.handle.ping(link, channel).await.map_err(|error| error.to_string())?;
+                let pong = |e: &Event| matches!(e, Event::Pong { token, channel: c, .. } if (*token, *c) == (sent, channel));
+                a.until("Pong", pong).await?;
+            }
+        }
+        // A wake-up lost now and then would show as some retransmission timer of 200 ms to 1 s.
+        let took = now().saturating_duration_since(begun);
+        assert!(took < Duration::from_secs(5), "500 round trips took {took:?}");
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn senders_that_give_up_do_not_make_the_node_deaf() {
     real::run(async |executor| {
         let (_router, (a, link), (b, _)) = linked_pair(&executor).await?;

@@ -14,6 +14,12 @@ use crate::{
     writer::{Counter, Sink, Slice, Writer},
 };
 
+/// Room that only a vector has which is used again: more than most frames need.
+const REUSED_BYTES: usize = 256;
+
+/// Where the payload length stands in a frame.
+const LENGTH_AT: usize = 2;
+
 impl Message<'_> {
     /// The QoS every stock sender of this message's kind puts on it (reference §2).
     #[must_use]
@@ -39,8 +45,28 @@ impl Message<'_> {
         self.encode_with_qos(self.default_qos(), out)
     }
 
-    /// Appends one whole frame. On an error `out` is left as it was. Grows `out` at most once.
+    /// Appends one whole frame. On an error `out` is left as it was.
+    ///
+    /// A vector without room is allocated once, exactly; one that is used again is written in a single pass.
     pub fn encode_with_qos(&self, qos: QoS, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        if out.capacity() - start < REUSED_BYTES {
+            return self.encode_measured(qos, out);
+        }
+        Header { qos, timestamp_us: None, payload_len: 0 }.encode_into(out);
+        let payload = out.len();
+        let written = self.write_payload(&mut Writer::new(out)).and_then(|()| {
+            let len = out.len() - payload;
+            u16::try_from(len).map_err(|_| EncodeError::PayloadTooLarge { len })
+        });
+        match written {
+            Ok(len) => out.patch(start + LENGTH_AT, len.to_be_bytes()),
+            Err(_) => out.truncate(start),
+        }
+        written.map(|_| ())
+    }
+
+    fn encode_measured(&self, qos: QoS, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let payload_len = self.measure()?;
         let header = Header { qos, timestamp_us: None, payload_len };
         out.reserve(header.encoded_len() + usize::from(payload_len));

@@ -22,10 +22,19 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Encodes into a fresh vector and into one that is used again: two ways, one result.
+fn try_encode(message: &Message<'_>) -> Result<Vec<u8>, EncodeError> {
+    let mut fresh = Vec::new();
+    let result = message.encode_into(&mut fresh);
+    let mut used = Vec::with_capacity(1024);
+    used.extend_from_slice(b"before");
+    assert_eq!(message.encode_into(&mut used).is_ok(), result.is_ok());
+    assert_eq!(used, [b"before".as_slice(), &fresh].concat());
+    result.map(|()| fresh)
+}
+
 fn encode(message: &Message<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    message.encode_into(&mut out).unwrap();
-    out
+    try_encode(message).unwrap()
 }
 
 /// Looks at everything there is in a message.
@@ -251,6 +260,7 @@ fn what_does_not_fit_a_frame_is_refused_with_its_size() {
     let mut out = vec![7];
     let error = Message::Get { address: &long[2..] }.encode_into(&mut out).unwrap_err();
     assert_eq!(error, EncodeError::PayloadTooLarge { len: MAX_PAYLOAD_BYTES + 1 });
+    assert_eq!(try_encode(&Message::Get { address: &long[2..] }), Err(error));
     let longer: &str = String::leak("x".repeat(MAX_PAYLOAD_BYTES + 1));
     let error = Message::Get { address: longer }.encode_into(&mut out).unwrap_err();
     assert_eq!(error, EncodeError::StringTooLong { len: MAX_PAYLOAD_BYTES + 1 });

@@ -78,10 +78,14 @@ fn value(core: &CoreValue) -> Value<'static> {
         CoreValue::String(string) => Value::Str(text(string)),
         CoreValue::Bytes(bytes) => Value::Bytes(Vec::leak(bytes.clone())),
         CoreValue::Array(values) => Value::Array(list(values.iter().map(value))),
-        // In the map's own order, which is the one clasp-core writes it in.
-        CoreValue::Map(map) => Value::Map(list(
-            map.into_iter().map(|(key, content)| Entry { key: text(key), value: value(content) }),
-        )),
+        CoreValue::Map(map) => {
+            // In the map's own order, which is the one clasp-core writes it in.
+            let mut entries = Vec::with_capacity(map.len());
+            for (key, content) in map {
+                entries.push(Entry { key: text(key), value: value(content) });
+            }
+            Value::Map(Seq::items(Vec::leak(entries)))
+        }
     }
 }
 

@@ -78,7 +78,11 @@ fn core_value(value: &CoreValue) -> u64 {
         CoreValue::Bytes(bytes) => bytes.len() as u64,
         CoreValue::Array(values) => sum(values.iter().map(core_value)),
         CoreValue::Map(map) => {
-            sum(map.into_iter().map(|(key, content)| text(key).wrapping_add(core_value(content))))
+            let mut total = 0;
+            for (key, content) in map {
+                total = sum([total, text(key), core_value(content)]);
+            }
+            total
         }
     }
 }

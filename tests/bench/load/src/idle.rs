@@ -30,11 +30,10 @@ pub(crate) fn run(program: &Program) -> Outcome<Idle> {
     for (index, client) in clients.iter_mut().enumerate() {
         client.subscribe(&format!("/room/{index}/**"))?;
     }
+    Client::settle(&mut clients)?;
     let subscribed = router.settled_rss_kib()?;
     // Still served, all of them: memory of sessions that were thrown out would be easily saved.
-    for client in &mut clients {
-        client.barrier()?;
-    }
+    Client::settle(&mut clients)?;
     Ok(Idle { none, few, many, subscribed })
 }
 
@@ -52,9 +51,7 @@ impl Idle {
 
 fn connect(router: &Router, clients: &mut Vec<Client>, up_to: usize) -> Outcome<()> {
     while clients.len() < up_to {
-        let mut client = Client::connect(router.address)?;
-        client.barrier()?;
-        clients.push(client);
+        clients.push(Client::connect(router.address)?);
     }
-    Ok(())
+    Client::settle(clients)
 }

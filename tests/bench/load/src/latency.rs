@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::clock::{now, pause};
 use crate::process::Router;
 use crate::stats::{float, quantile};
-use crate::traffic::{Kind, PATTERN, Traffic, number};
+use crate::traffic::{Kind, PATTERN, Seen, Traffic, look_at};
 
 /// Between two events.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -30,7 +30,7 @@ pub(crate) fn run(router: &Router, time: Duration) -> Outcome<Latency> {
     let mut receiver = Client::connect(router.address)?;
     receiver.subscribe(PATTERN)?;
     let mut sender = Client::connect(router.address)?;
-    sender.barrier()?;
+    Client::settle([&mut receiver, &mut sender])?;
     let traffic = Traffic::new(Kind::Event, &sender.session, &receiver.session);
 
     let base = now();
@@ -41,8 +41,10 @@ pub(crate) fn run(router: &Router, time: Duration) -> Outcome<Latency> {
             let frame = receiver.read().map_err(|error| error.to_string())?;
             let frame = frame.ok_or_else(|| format!("only {} of {count} events arrived", taken.len()))?;
             let arrived = since();
-            if let Some(sent) = number(&frame).map_err(|error| error.to_string())? {
-                taken.push(float((arrived - sent).cast_unsigned()) / 1e3);
+            match look_at(&frame).map_err(|error| error.to_string())? {
+                Seen::Number(sent) => taken.push(float((arrived - sent).cast_unsigned()) / 1e3),
+                Seen::Refusal(error) => return Err(error),
+                Seen::Other => {}
             }
         }
         Ok(taken)

@@ -55,6 +55,9 @@ struct Args {
     /// One short round of everything: that it works, not how fast.
     #[arg(long)]
     quick: bool,
+    /// Only the rows whose name contains this, as in `1→100`, `latency` or `idle`.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -85,30 +88,28 @@ fn measure(args: &Args) -> Outcome<Report> {
     let routers = Pair { ours: Router::start(&programs.ours)?, stock: Router::start(&programs.stock)? };
     let mut report = Report::new(&PLANS, rounds);
     for round in 0..rounds {
-        for (index, plan) in PLANS.into_iter().enumerate() {
+        let wanted = |row: &str| row.contains(&args.only);
+        let said =
+            |row: &str, router: &str| note(&format!("round {} of {rounds}: {row}, {router}", round + 1));
+        for (index, plan) in PLANS.into_iter().enumerate().filter(|(_, plan)| wanted(&plan.name())) {
             let pair = routers.each(round, |router| {
-                note(&format!(
-                    "round {}: {} 1→{}, {}",
-                    round + 1,
-                    plan.kind.name(),
-                    plan.receivers,
-                    router.name
-                ));
-                throughput::run(router, plan, warm_up, time).map_err(|error| {
-                    format!("{} 1→{}, {}: {error}", plan.kind.name(), plan.receivers, router.name).into()
-                })
+                said(&plan.name(), router.name);
+                throughput::run(router, plan, warm_up, time).map_err(during(&plan.name(), router.name))
             })?;
             report.throughput(index, pair);
         }
-        report.latency.push(routers.each(round, |router| {
-            note(&format!("round {}: latency, {}", round + 1, router.name));
-            latency::run(router, 2 * time)
-                .map_err(|error| format!("latency, {}: {error}", router.name).into())
-        })?);
-        report.idle.push(programs.each(round, |program| {
-            note(&format!("round {}: idle sessions, {}", round + 1, program.name));
-            idle::run(program).map_err(|error| format!("idle sessions, {}: {error}", program.name).into())
-        })?);
+        if wanted("latency") {
+            report.latency.push(routers.each(round, |router| {
+                said("latency", router.name);
+                latency::run(router, 2 * time).map_err(during("latency", router.name))
+            })?);
+        }
+        if wanted("idle sessions") {
+            report.idle.push(programs.each(round, |program| {
+                said("idle sessions", program.name);
+                idle::run(program).map_err(during("idle sessions", program.name))
+            })?);
+        }
     }
     report.peak_rss_kib = Some(routers.each(0, Router::peak_rss_kib)?);
     Ok(report)
@@ -117,6 +118,11 @@ fn measure(args: &Args) -> Outcome<Report> {
 fn print(report: &Report, json: bool) -> Outcome<()> {
     let text = if json { serde_json::to_string_pretty(&report.json())? } else { report.text()? };
     Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+/// Says where it happened.
+fn during(row: &str, router: &str) -> impl Fn(Box<dyn std::error::Error>) -> Box<dyn std::error::Error> {
+    move |error| format!("{row}, {router}: {error}").into()
 }
 
 /// What goes on, for whoever waits.

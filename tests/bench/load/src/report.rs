@@ -95,15 +95,16 @@ impl Report {
             "{:<18} {:>17} {:>17} {:>19} {:>9} {:>9} {:>23} {:>13}",
             "", "messages/s", "deliveries/s", "CPU µs/message", "msgs/CPU", "msgs/s", "out of order", "lost"
         )?;
-        for (plan, rounds) in &self.throughput {
+        for (plan, rounds) in self.measured() {
             let speed = Compared::more(rounds, |round| round.messages_per_s);
             let cost = Compared::less(rounds, |round| round.cpu_us_per_message);
             let receivers = f64::from(plan.receivers);
-            let [late, lost] = [total(rounds, |round| round.out_of_order), total(rounds, |round| round.lost)];
+            let late = total(rounds, |round| round.out_of_order);
+            let lost = total(rounds, |round| round.lost + round.refusals);
             writeln!(
                 out,
                 "{:<18} {:>17} {:>17} {:>19} {:>8.2}x {:>8.2}x {:>23} {:>13}",
-                format!("{} 1→{}", plan.kind.name(), plan.receivers),
+                plan.name(),
                 format!("{:.0} / {:.0}", speed.ours, speed.stock),
                 format!("{:.0} / {:.0}", speed.ours * receivers, speed.stock * receivers),
                 format!("{:.2} / {:.2}", cost.ours, cost.stock),
@@ -122,8 +123,10 @@ impl Report {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let throughput = self.throughput.iter().map(|(plan, rounds)| {
-            let [late, lost] = [total(rounds, |round| round.out_of_order), total(rounds, |round| round.lost)];
+        let throughput = self.measured().map(|(plan, rounds)| {
+            let late = total(rounds, |round| round.out_of_order);
+            let lost = total(rounds, |round| round.lost);
+            let refused = total(rounds, |round| round.refusals);
             json!({
                 "kind": plan.kind.name(),
                 "receivers": plan.receivers,
@@ -132,6 +135,7 @@ impl Report {
                 "cpu_us_per_message": Compared::less(rounds, |round| round.cpu_us_per_message).json(),
                 "out_of_order": { "ours": late.ours, "stock": late.stock },
                 "lost": { "ours": lost.ours, "stock": lost.stock },
+                "refused": { "ours": refused.ours, "stock": refused.stock },
             })
         });
         let figures: serde_json::Map<_, _> =
@@ -139,22 +143,34 @@ impl Report {
         json!({ "rounds": self.rounds, "throughput": throughput.collect::<Vec<_>>(), "figures": figures })
     }
 
+    fn measured(&self) -> impl Iterator<Item = &(Plan, Vec<Pair<Round>>)> {
+        self.throughput.iter().filter(|(_, rounds)| !rounds.is_empty())
+    }
+
     fn figures(&self) -> Vec<(&'static str, Compared)> {
-        let idle = |figure: fn(&Idle) -> f64| Compared::less(&self.idle, figure);
-        let latency = |figure: fn(&Latency) -> f64| Compared::less(&self.latency, figure);
+        let mut figures = Vec::new();
+        if !self.latency.is_empty() {
+            let less = |figure: fn(&Latency) -> f64| Compared::less(&self.latency, figure);
+            figures.extend([
+                ("latency at 1000/s, p50, µs", less(|round| round.p50_us)),
+                ("latency at 1000/s, p99, µs", less(|round| round.p99_us)),
+                ("CPU at 1000/s, µs per message", less(|round| round.cpu_us_per_message)),
+            ]);
+        }
+        if !self.idle.is_empty() {
+            let less = |figure: fn(&Idle) -> f64| Compared::less(&self.idle, figure);
+            figures.extend([
+                ("RSS, no session, KiB", less(|round| float(round.none))),
+                ("RSS, 100 sessions, KiB", less(|round| float(round.few))),
+                ("RSS, 1000 sessions, KiB", less(|round| float(round.many))),
+                ("RSS, 1000 with a subscription, KiB", less(|round| float(round.subscribed))),
+                ("KiB per idle session", less(Idle::per_session)),
+                ("KiB per idle session with a subscription", less(Idle::per_subscribed_session)),
+            ]);
+        }
         let peak: Vec<_> = self.peak_rss_kib.into_iter().collect();
-        vec![
-            ("latency at 1000/s, p50, µs", latency(|round| round.p50_us)),
-            ("latency at 1000/s, p99, µs", latency(|round| round.p99_us)),
-            ("CPU at 1000/s, µs per message", latency(|round| round.cpu_us_per_message)),
-            ("RSS, no session, KiB", idle(|round| float(round.none))),
-            ("RSS, 100 sessions, KiB", idle(|round| float(round.few))),
-            ("RSS, 1000 sessions, KiB", idle(|round| float(round.many))),
-            ("RSS, 1000 with a subscription, KiB", idle(|round| float(round.subscribed))),
-            ("KiB per idle session", idle(Idle::per_session)),
-            ("KiB per idle session with a subscription", idle(Idle::per_subscribed_session)),
-            ("peak RSS over all loads, KiB", Compared::less(&peak, |peak| float(*peak))),
-        ]
+        figures.push(("peak RSS over all loads, KiB", Compared::less(&peak, |peak| float(*peak))));
+        figures
     }
 }
 

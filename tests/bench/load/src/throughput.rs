@@ -1,7 +1,7 @@
 //! How much a router passes on, and what it costs: one sender, one or many receivers, a lossless window.
 //!
-//! The sender never has more than a window of messages on the way to the first receiver, so that no router has a reason to
-//! drop anything. One thread serves all sockets: what a client costs is the same for both routers and not counted.
+//! The sender never has more than a window of messages on the way to the slowest receiver, so that no router has a reason
+//! to drop anything. One thread serves all sockets: what a client costs is the same for both routers and not counted.
 
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::clock::now;
 use crate::process::Router;
 use crate::stats::float;
-use crate::traffic::{Kind, PATTERN, Traffic, number};
+use crate::traffic::{Kind, PATTERN, Seen, Traffic, look_at};
 
 /// Nothing arriving for so long means that what is missing is lost.
 const STALL: Duration = Duration::from_secs(2);
@@ -39,6 +39,8 @@ pub(crate) struct Round {
     pub(crate) out_of_order: u64,
     /// Frames that did not come at all.
     pub(crate) lost: u64,
+    /// ERROR messages from the router.
+    pub(crate) refusals: u64,
     /// Frames that came.
     pub(crate) delivered: u64,
 }
@@ -61,6 +63,7 @@ pub(crate) fn run(router: &Router, plan: Plan, warm_up: Duration, time: Duration
         cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages.max(1.0),
         out_of_order: load.receivers.iter().map(|receiver| receiver.out_of_order).sum(),
         lost: (load.sent * u64::from(plan.receivers)).saturating_sub(delivered),
+        refusals: load.refusals,
         delivered,
     })
 }
@@ -73,6 +76,7 @@ struct Load {
     sender: Client,
     receivers: Vec<Receiver>,
     sent: u64,
+    refusals: u64,
     last_progress: Instant,
 }
 
@@ -83,31 +87,53 @@ struct Receiver {
     out_of_order: u64,
 }
 
+impl Plan {
+    /// What the row is called.
+    pub(crate) fn name(&self) -> String {
+        format!("{} 1→{}", self.kind.name(), self.receivers)
+    }
+}
+
 impl Load {
     fn connect(router: &Router, plan: Plan) -> Outcome<Self> {
         let poll = Poll::new()?;
         let mut sender = Client::connect(router.address)?;
-        let receivers = (0..plan.receivers as usize)
-            .map(|index| {
-                let mut client = Client::connect(router.address)?;
-                if plan.kind != Kind::Signal {
-                    client.subscribe(PATTERN)?;
-                }
-                watch(&poll, &mut client, Token(index))?;
-                Ok(Receiver { client, received: 0, highest: -1, out_of_order: 0 })
-            })
-            .collect::<Outcome<Vec<_>>>()?;
-        watch(&poll, &mut sender, SENDER)?;
-        let to = receivers.first().map_or("", |receiver| &receiver.client.session);
+        let mut clients =
+            (0..plan.receivers).map(|_| Client::connect(router.address)).collect::<Outcome<Vec<_>>>()?;
+        if plan.kind != Kind::Signal {
+            clients.iter_mut().try_for_each(|client| client.subscribe(PATTERN))?;
+        }
+        Client::settle(clients.iter_mut().chain([&mut sender]))?;
+        for (client, token) in clients.iter_mut().zip(0..).chain([(&mut sender, SENDER.0)]) {
+            client.unblock()?;
+            let socket = client.socket().as_raw_fd();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut SourceFd(&socket), Token(token), interest)?;
+        }
+        let to = clients.first().map_or("", |client| &client.session);
         let traffic = Traffic::new(plan.kind, &sender.session, to);
+        let receivers = clients
+            .into_iter()
+            .map(|client| Receiver { client, received: 0, highest: -1, out_of_order: 0 })
+            .collect();
         let events = Events::with_capacity(256);
-        Ok(Self { plan, poll, events, traffic, sender, receivers, sent: 0, last_progress: now() })
+        Ok(Self {
+            plan,
+            poll,
+            events,
+            traffic,
+            sender,
+            receivers,
+            sent: 0,
+            refusals: 0,
+            last_progress: now(),
+        })
     }
 
     /// Keeps the window full until `end`.
     fn until(&mut self, end: Instant) -> Outcome<()> {
         while now() < end {
-            let acknowledged = self.receivers.first().map_or(0, |receiver| receiver.received);
+            let acknowledged = self.receivers.iter().map(|receiver| receiver.received).min().unwrap_or(0);
             while self.sent < acknowledged + self.plan.window {
                 self.sender.queue(self.traffic.frame(self.sent.cast_signed())?)?;
                 // One by one, as clients' `send` does: a router must not live from our gathering them.
@@ -144,8 +170,12 @@ impl Load {
                         self.last_progress = now();
                     }
                 }
-                // ACKs: there is nothing to learn from them.
-                None => while self.sender.read()?.is_some() {},
+                None => {
+                    while let Some(frame) = self.sender.read()? {
+                        // ACKs tell nothing new; what the router could not do is what makes figures worthless.
+                        self.refusals += u64::from(matches!(look_at(&frame)?, Seen::Refusal(_)));
+                    }
+                }
             }
         }
         Ok(())
@@ -161,22 +191,14 @@ impl Receiver {
     fn read(&mut self) -> Outcome<bool> {
         let before = self.received;
         while let Some(frame) = self.client.read()? {
-            if let Some(number) = number(&frame)? {
-                self.received += 1;
-                if number > self.highest {
-                    self.highest = number;
-                } else {
-                    self.out_of_order += 1;
-                }
+            match look_at(&frame)? {
+                Seen::Number(number) if number > self.highest => self.highest = number,
+                Seen::Number(_) => self.out_of_order += 1,
+                // Told to one whose queue was full; what was dropped shows as lost.
+                Seen::Refusal(_) | Seen::Other => continue,
             }
+            self.received += 1;
         }
         Ok(self.received > before)
     }
-}
-
-fn watch(poll: &Poll, client: &mut Client, token: Token) -> Outcome<()> {
-    client.barrier()?;
-    client.unblock()?;
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    Ok(poll.registry().register(&mut SourceFd(&client.socket().as_raw_fd()), token, interest)?)
 }

@@ -14,7 +14,7 @@ pub(crate) const PATTERN: &str = "/bench/**";
 const DIGITS: usize = 12;
 
 /// The rest of that description: with it the whole frame has 300 bytes.
-const SDP: &str = "v=0 o=- 46117 2 IN IP4 0 s=- t=0 0 a=setup:actpass a=mid:0 m=x ";
+const SDP: &str = "v=0 o=- 46117 2 IN IP4 0 s=- t=0 0 a=setup:actpass a=mid:0 m=x";
 
 /// What kind of message is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,19 +102,30 @@ impl Traffic {
     }
 }
 
-/// The number in a frame that came from a router; none if it is not one of ours (ACK, SNAPSHOT).
-pub(crate) fn number(frame: &[u8]) -> Outcome<Option<i64>> {
+/// What a frame from a router is to a measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// One of ours, with this number.
+    Number(i64),
+    /// ERROR: the router did not do something.
+    Refusal(String),
+    /// ACK, SNAPSHOT and the like.
+    Other,
+}
+
+/// Looks at a frame that came from a router.
+pub(crate) fn look_at(frame: &[u8]) -> Outcome<Seen> {
     Ok(match Message::decode_compact(frame)?.1 {
-        Message::Set(Set { value: Value::Int(number), .. }) => Some(number),
+        Message::Set(Set { value: Value::Int(number), .. }) => Seen::Number(number),
         Message::Publish(Publish { body: Body::Value(value), .. }) => {
-            match (value.get("n"), value.get("sdp")) {
-                (Some(Value::Int(number)), _) => Some(number),
-                (_, Some(Value::Str(sdp))) => sdp.get(..DIGITS).map(str::parse).transpose()?,
-                _ => None,
+            match (value.get("n"), value.get("sdp").and_then(|sdp| sdp.as_str()?.get(..DIGITS))) {
+                (Some(Value::Int(number)), _) => Seen::Number(number),
+                (_, Some(digits)) => Seen::Number(digits.parse()?),
+                _ => Seen::Other,
             }
         }
-        Message::Error(error) => return Err(format!("ERROR {}: {}", error.code, error.message).into()),
-        _ => None,
+        Message::Error(error) => Seen::Refusal(format!("ERROR {}: {}", error.code, error.message)),
+        _ => Seen::Other,
     })
 }
 
@@ -128,7 +139,7 @@ mod tests {
     fn every_kind_carries_its_number() {
         for kind in [Kind::Set, Kind::Event, Kind::Signal] {
             let frame = Traffic::new(kind, SESSION, SESSION).frame(4_711).unwrap();
-            assert_eq!(number(&frame).unwrap(), Some(4_711), "{kind:?}");
+            assert_eq!(look_at(&frame).unwrap(), Seen::Number(4_711), "{kind:?}");
         }
     }
 
@@ -138,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_from_the_router_ends_the_run() {
+    fn an_error_is_not_taken_for_an_answer() {
         let mut frame = Vec::new();
         let error = clasp_wire::message::ErrorReply {
             code: 429,
@@ -147,6 +158,6 @@ mod tests {
             correlation_id: None,
         };
         Message::Error(error).encode_into(&mut frame).unwrap();
-        assert_eq!(number(&frame).unwrap_err().to_string(), "ERROR 429: slow down");
+        assert_eq!(look_at(&frame).unwrap(), Seen::Refusal("ERROR 429: slow down".to_owned()));
     }
 }

@@ -135,6 +135,13 @@ impl<'s, S: Sink> Writer<'s, S> {
         self.sink.put(&value.to_be_bytes());
     }
 
+    /// A tag and the eight bytes behind it.
+    #[inline]
+    pub(crate) fn tagged(&mut self, tag: u8, bits: u64) {
+        let [a, b, c, d, e, f, g, h] = bits.to_be_bytes();
+        self.sink.put(&[tag, a, b, c, d, e, f, g, h]);
+    }
+
     /// Bytes that are already encoded.
     #[inline]
     pub(crate) fn raw(&mut self, bytes: &[u8]) {

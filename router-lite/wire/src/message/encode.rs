@@ -14,8 +14,8 @@ use crate::{
     writer::{Counter, Sink, Slice, Writer},
 };
 
-/// Room that only a vector has which is used again: more than most frames need.
-const REUSED_BYTES: usize = 256;
+/// Room that a fresh vector does not have, and one that has held a frame of some size does.
+const REUSED_BYTES: usize = 64;
 
 /// Where the payload length stands in a frame.
 const LENGTH_AT: usize = 2;

@@ -152,8 +152,16 @@ impl<'a> Item<'a> for Value<'a> {
 
     #[inline]
     fn write<S: Sink>(&self, writer: &mut Writer<'_, S>, _form: Form) -> Result<(), EncodeError> {
-        writer.u8(self.tag());
-        self.write_data(writer)
+        match self {
+            // The commonest values, in one piece.
+            Value::Int(value) => writer.tagged(self.tag(), value.cast_unsigned()),
+            Value::Float(value) => writer.tagged(self.tag(), value.to_bits()),
+            _ => {
+                writer.u8(self.tag());
+                self.write_data(writer)?;
+            }
+        }
+        Ok(())
     }
 
     fn same(&self, other: &Self) -> bool {

@@ -1,4 +1,4 @@
-//! The README's table of limits is checked against the code.
+//! What the README states is checked against the code.
 
 use clasp_node::limits as node;
 use router_lite::limits as router;
@@ -78,4 +78,10 @@ fn the_readme_states_the_limits_that_are_in_force() {
         let row = format!("| {what} | {limit} |");
         assert!(README.contains(&row), "the README lacks {row}");
     }
+}
+
+#[test]
+fn the_readme_names_the_rust_version_that_the_manifest_asks_for() {
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    assert!(README.contains(&format!("Rust {version} or newer")), "the manifest says {version}");
 }

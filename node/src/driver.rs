@@ -107,10 +107,7 @@ impl Driver {
             };
             match turn {
                 Turn::Ready => {}
-                Turn::Due => {
-                    self.timer_at = None;
-                    self.node.handle_input(now(), Input::Timeout);
-                }
+                Turn::Due => self.on_due(),
                 Turn::News(news) => self.on_news(news),
                 Turn::Command(Command::Shutdown { reply }) => break Some(reply),
                 Turn::Command(command) => self.on_command(command),
@@ -136,10 +133,7 @@ impl Driver {
         while self.node.links().next().is_some() && now() < deadline {
             if !self.receive() {
                 match poll_fn(|context| self.poll_turn(context)).await {
-                    Turn::Due => {
-                        self.timer_at = None;
-                        self.node.handle_input(now(), Input::Timeout);
-                    }
+                    Turn::Due => self.on_due(),
                     Turn::News(news) => self.on_news(news),
                     Turn::Ready | Turn::Command(_) => {}
                     Turn::Abandoned => break,
@@ -176,11 +170,9 @@ impl Driver {
                 return;
             }
             match self.node.poll_output() {
+                // Goes out at the top of the loop, like one that had to wait.
                 Output::Transmit { source, destination, bytes } => {
-                    if self.sockets.send(source, destination, &bytes) == Sent::Blocked {
-                        self.blocked = Some((source, destination, bytes));
-                        return;
-                    }
+                    self.blocked = Some((source, destination, bytes));
                 }
                 Output::Dial(router) => self.routers.dial(router),
                 Output::RouterSend(router, frame) => {
@@ -227,6 +219,11 @@ impl Driver {
             None => self.sockets.poll_readable(context),
         };
         sockets.map(|()| Turn::Ready)
+    }
+
+    fn on_due(&mut self) {
+        self.timer_at = None;
+        self.node.handle_input(now(), Input::Timeout);
     }
 
     fn on_news(&mut self, news: News) {

@@ -356,6 +356,9 @@ fn log(event: &Event) {
                 path.local, path.remote
             );
         }
+        Event::PathChanged { link, peer, path } => {
+            info!("{link}: data to {peer} travels from {} to {} now", path.local, path.remote);
+        }
         Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
         Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
         Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),

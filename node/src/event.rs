@@ -84,7 +84,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Where a link is in its life. It only ever moves down this list.
+/// Where a link is in its life. It moves down this list; only from `Restarting` it may go back to `Open`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
@@ -94,6 +94,8 @@ pub enum LinkState {
     Checking,
     /// The channels are open.
     Open,
+    /// The channels are open, and another path for them is being looked for: what is sent waits.
+    Restarting,
     /// Over.
     Closed,
 }
@@ -133,6 +135,10 @@ pub enum Step {
     AnswerSent,
     /// The peer's answer arrived.
     AnswerReceived,
+    /// An offer of another path (ICE restart) was handed to the router.
+    RestartOfferSent,
+    /// The peer's offer of another path arrived.
+    RestartOfferReceived,
     /// A local candidate was gathered and handed to the router.
     CandidateSent(String),
     /// A remote candidate arrived and is being checked.
@@ -274,6 +280,15 @@ pub enum Event {
         path: Path,
         /// Time since the link's first signal.
         after: Duration,
+    },
+    /// An open link runs over other addresses from now on; nothing on the reliable channel was lost.
+    PathChanged {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// The addresses in use.
+        path: Path,
     },
     /// A message arrived.
     Data {

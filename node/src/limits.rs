@@ -96,6 +96,12 @@ pub const MAX_CANDIDATE_BYTES: usize = 1024;
 /// silence: strangers must not make us use up what the router lets us send.
 pub const REFUSALS_PER_SECOND: u32 = 4;
 
+/// A clasp-edge peer that says nothing for this long is asked for a sign of life; after the third such interval it is dead.
+pub const PING_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long an open link may be without a path after this host's address changed: as long as DHCP may take on a bad day.
+pub const RESTART_LIMIT: Duration = Duration::from_secs(30);
+
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);
 const _: () = assert!(MAX_OFFERS_IN_PROGRESS <= MAX_PEERS);

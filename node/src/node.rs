@@ -51,7 +51,7 @@ pub enum Input<'a> {
         /// What it says.
         bytes: &'a [u8],
     },
-    /// These are the addresses of our sockets now. Links begun from here on use them.
+    /// These are the addresses of our sockets now. Links begun from here on use them; open ones move to them.
     Addresses(&'a [SocketAddr]),
     /// The WebSocket to this router is open.
     RouterOpened(RouterId),
@@ -250,7 +250,13 @@ impl Node {
             Input::Datagram { source, destination, bytes } => {
                 self.handle_datagram(now, source, destination, bytes);
             }
-            Input::Addresses(addresses) => self.local.addresses = addresses.to_vec(),
+            Input::Addresses(addresses) => {
+                self.local.addresses = addresses.to_vec();
+                for link in self.links.values_mut() {
+                    link.peer.handle_addresses(now, addresses);
+                    link.dirty = true;
+                }
+            }
             Input::RouterOpened(router) => self.with_session(router, |session| session.handle_opened(now)),
             Input::RouterClosed(router, why) => {
                 self.with_session(router, |session| session.handle_closed(now, why));
@@ -363,6 +369,10 @@ impl Node {
             SessionOutput::Ping => self.out.push_back(Output::RouterPing(router)),
             SessionOutput::Hangup => self.out.push_back(Output::RouterHangup(router)),
             SessionOutput::Ready { session, name } => {
+                for link in self.links.values_mut().filter(|link| link.router == router) {
+                    link.peer.tell_session(&session);
+                    link.dirty = true;
+                }
                 self.event(Event::RouterReady { router, session, name });
             }
             SessionOutput::Lost { why, retry_in } => {
@@ -420,6 +430,11 @@ impl Node {
                 self.send_signal(id, &signal);
                 return None;
             }
+            PeerOutput::SessionIs(session) => {
+                debug!(link:% = id, session = session.as_str(); "the peer has a new session");
+                link.remote = session;
+                return None;
+            }
             PeerOutput::Data(channel, bytes) => Event::Data { link: id, channel, bytes },
             PeerOutput::State(state) => Event::State { link: id, state },
             PeerOutput::Step(step) => Event::Step { link: id, peer: peer(), role, step },
@@ -427,6 +442,7 @@ impl Node {
                 let after = self.now.saturating_duration_since(link.peer.epoch());
                 Event::Connected { link: id, peer: peer(), role, path, after }
             }
+            PeerOutput::PathChanged(path) => Event::PathChanged { link: id, peer: peer(), path },
             PeerOutput::Writable => Event::Writable { link: id },
             PeerOutput::Pong(channel, token, rtt) => Event::Pong { link: id, channel, token, rtt },
             PeerOutput::Ended(Ended::Failed(why)) => Event::Failed { link: id, peer: peer(), why },

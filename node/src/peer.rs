@@ -13,28 +13,33 @@ mod certificate;
 mod channels;
 mod crypto;
 mod data;
+mod liveness;
 mod negotiation;
 mod output;
+mod restart;
 mod sdp;
+mod state;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, trace};
-use str0m::change::SdpPendingOffer;
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Input, Output, Rtc};
+use str0m::{Candidate, Input, Output, Rtc};
 
 pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
+pub(crate) use sdp::is_restart;
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
 use channels::Channels;
+use liveness::Liveness;
+use state::State;
 
 /// dimpl queues 30 received records and then fails the connection; a drain after every 16 datagrams stays well below.
 pub const MAX_DATAGRAMS_PER_DRAIN: usize = 16;
@@ -49,37 +54,6 @@ const ICE_DISCONNECTED_GRACE: Duration = Duration::from_secs(5);
 /// How long a closing link may try to get its goodbye out.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Each state holds what only that state needs.
-enum State {
-    Offering {
-        pending: SdpPendingOffer,
-        mid: String,
-    },
-    Checking {
-        ice: bool,
-        dtls: bool,
-    },
-    /// `told` once the application knows; the path may be learnt a moment after the channels opened.
-    Open {
-        told: bool,
-    },
-    Closing {
-        until: Instant,
-    },
-    Gone,
-}
-
-impl State {
-    fn public(&self) -> LinkState {
-        match self {
-            Self::Offering { .. } => LinkState::Offering,
-            Self::Checking { .. } => LinkState::Checking,
-            Self::Open { .. } => LinkState::Open,
-            Self::Closing { .. } | Self::Gone => LinkState::Closed,
-        }
-    }
-}
-
 /// One link to one peer.
 pub struct Peer {
     rtc: Rtc,
@@ -90,6 +64,14 @@ pub struct Peer {
     connect_timeout: Duration,
     /// What ends the current state by time: the attempt, or a grace period.
     deadline: Option<Wake>,
+    liveness: Liveness,
+    /// Bytes handed to the reliable channel so far.
+    written: u64,
+    /// The media section's identifier in our `Rtc`, and the one both sides write.
+    own_mid: String,
+    wire_mid: String,
+    /// Our candidates.
+    local: Vec<Candidate>,
     /// Remote candidates that came before the answer.
     waiting_candidates: heapless::Deque<String, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     /// Candidates that came by signal.
@@ -148,9 +130,7 @@ impl Peer {
     /// Whether the data of this open link comes from `source`.
     #[must_use]
     pub fn talks_to(&self, source: SocketAddr, datagram: &[u8]) -> bool {
-        matches!(self.state, State::Open { .. })
-            && is_dtls(datagram)
-            && self.path.is_some_and(|path| path.remote == source)
+        self.state.is_open() && is_dtls(datagram) && self.path.is_some_and(|path| path.remote == source)
     }
 
     /// Whether a datagram may be the first one of this link's DTLS handshake.
@@ -203,11 +183,29 @@ impl Peer {
             self.deadline = None;
             self.on_deadline(now);
         }
+        match self.state {
+            State::Restarting(_) => self.on_restart_timer(now),
+            State::Open { .. } if self.edge => self.check_liveness(now),
+            _ => {}
+        }
+    }
+
+    /// When time alone makes a difference.
+    fn wake(&mut self, rtc: Instant) -> Option<Wake> {
+        let own = match &self.state {
+            State::Restarting(restart) => Some(restart.wake()),
+            State::Open { .. } if self.edge => {
+                let in_flight = self.in_flight() > 0;
+                Some(self.liveness.wake(in_flight))
+            }
+            _ => None,
+        };
+        Wake::earliest(Wake::earliest(Some(Wake::new(rtc, "rtc")), self.deadline), own)
     }
 
     /// Ends the link from this side. The peer is told, by signal and by DTLS close.
     pub fn close(&mut self, now: Instant, reason: &str) {
-        let ended = if matches!(self.state, State::Open { .. }) {
+        let ended = if self.state.is_open() {
             Ended::Disconnected(DisconnectReason::Local)
         } else {
             Ended::Failed(FailReason::CalledOff)
@@ -223,7 +221,7 @@ impl Peer {
 
     /// Takes the peer's `disconnected` signal.
     pub fn handle_disconnected(&mut self, now: Instant, reason: Option<&str>) {
-        let ended = if matches!(self.state, State::Open { .. }) {
+        let ended = if self.state.is_open() {
             Ended::Disconnected(DisconnectReason::Remote(reason.map(str::to_owned)))
         } else {
             Ended::Failed(FailReason::Declined(reason.unwrap_or("no reason given").to_owned()))
@@ -233,7 +231,9 @@ impl Peer {
 
     /// The router says that the peer's session does not exist. Ends the attempt at once; an open link needs no router.
     pub fn handle_no_such_session(&mut self, now: Instant, session: &str) {
-        if !matches!(self.state, State::Open { .. }) {
+        if self.state.is_open() {
+            self.call_off_restart();
+        } else {
             self.end(now, Ended::Failed(FailReason::NoSuchSession(session.to_owned())), None);
         }
     }
@@ -263,7 +263,7 @@ impl Peer {
                         self.state = State::Gone;
                         return PeerOutput::Gone;
                     }
-                    return PeerOutput::Idle(Wake::earliest(Some(Wake::new(at, "rtc")), self.deadline));
+                    return PeerOutput::Idle(self.wake(at));
                 }
                 Err(error) => self.fail_transport(now, &error.to_string()),
             }
@@ -280,14 +280,18 @@ impl Peer {
                 }
             }
             str0m::Event::ChannelOpen(id, label) => self.on_channel_open(now, id, &label),
-            str0m::Event::ChannelData(data) => self.on_data(now, data),
+            str0m::Event::ChannelData(data) => {
+                self.liveness.heard(now);
+                self.on_data(now, data);
+            }
             str0m::Event::ChannelClose(id) if self.channels.closed(id) == Some(Channel::Reliable) => {
                 self.handle_disconnected(now, Some("data channel closed"));
             }
             str0m::Event::Closed => {
-                let ended = match self.state {
-                    State::Open { .. } => Ended::Disconnected(DisconnectReason::Remote(None)),
-                    _ => Ended::Failed(FailReason::Declined("connection closed".to_owned())),
+                let ended = if self.state.is_open() {
+                    Ended::Disconnected(DisconnectReason::Remote(None))
+                } else {
+                    Ended::Failed(FailReason::Declined("connection closed".to_owned()))
                 };
                 self.end(now, ended, None);
             }
@@ -306,6 +310,7 @@ impl Peer {
                 self.deadline = Some(Wake::new(now + ICE_DISCONNECTED_GRACE, "ice disconnected"));
             }
             State::Open { .. } if ice_state.is_connected() => self.deadline = None,
+            State::Restarting(_) if ice_state.is_connected() => self.restarted(now),
             _ => {}
         }
     }
@@ -327,13 +332,14 @@ impl Peer {
             }
         }
         if self.channels.is_open(Channel::Reliable) && self.channels.is_open(Channel::Stream) {
-            self.open();
+            self.open(now);
         }
     }
 
-    fn open(&mut self) {
+    fn open(&mut self, now: Instant) {
         if matches!(self.state, State::Checking { .. }) {
             self.deadline = None;
+            self.liveness.heard(now);
             self.enter(State::Open { told: false });
             self.connected_at_last(); // before any data: an application sets itself up when it hears of the link
         }
@@ -353,8 +359,13 @@ impl Peer {
 
     /// The pair in use is the one DTLS travels on.
     fn note_path(&mut self, transmit: &Transmit) {
-        if is_dtls(&transmit.contents) {
-            self.path = Some(Path { local: transmit.source, remote: transmit.destination });
+        if !is_dtls(&transmit.contents) {
+            return;
+        }
+        let path = Path { local: transmit.source, remote: transmit.destination };
+        let before = self.path.replace(path);
+        if matches!(self.state, State::Open { told: true }) && before != Some(path) {
+            self.out.push_back(PeerOutput::PathChanged(path));
         }
     }
 
@@ -368,12 +379,12 @@ impl Peer {
             State::Checking { dtls: false, .. } => {
                 FailReason::Dtls(format!("no handshake within {timeout:?}"))
             }
-            State::Checking { .. } if self.channels.is_open(Channel::Reliable) => return self.open(),
+            State::Checking { .. } if self.channels.is_open(Channel::Reliable) => return self.open(now),
             State::Checking { .. } => FailReason::Channel(timeout),
             State::Open { .. } => {
                 return self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
             }
-            State::Closing { .. } | State::Gone => return,
+            State::Restarting(_) | State::Closing { .. } | State::Gone => return,
         };
         let reason = why.to_string();
         self.end(now, Ended::Failed(why), Some(&reason));
@@ -381,9 +392,10 @@ impl Peer {
 
     fn violation(&mut self, now: Instant, what: String) {
         let reason = what.clone();
-        let ended = match self.state {
-            State::Open { .. } => Ended::Disconnected(DisconnectReason::Violation(what)),
-            _ => Ended::Failed(FailReason::Violation(what)),
+        let ended = if self.state.is_open() {
+            Ended::Disconnected(DisconnectReason::Violation(what))
+        } else {
+            Ended::Failed(FailReason::Violation(what))
         };
         self.end(now, ended, Some(&reason));
     }
@@ -391,7 +403,9 @@ impl Peer {
     fn fail_transport(&mut self, now: Instant, error: &str) {
         self.rtc.disconnect();
         let ended = match &self.state {
-            State::Open { .. } => Ended::Disconnected(DisconnectReason::Transport(error.to_owned())),
+            State::Open { .. } | State::Restarting(_) => {
+                Ended::Disconnected(DisconnectReason::Transport(error.to_owned()))
+            }
             State::Checking { dtls: true, .. } => {
                 Ended::Failed(FailReason::Violation(format!("transport error: {error}")))
             }
@@ -408,7 +422,7 @@ impl Peer {
         if let Some(reason) = tell {
             self.out.push_back(PeerOutput::Signal(OutSignal::Disconnected(reason.to_owned())));
         }
-        let connected = matches!(self.state, State::Open { .. } | State::Checking { dtls: true, .. });
+        let connected = self.state.is_open() || matches!(self.state, State::Checking { dtls: true, .. });
         if !connected || self.rtc.close().is_err() {
             self.rtc.disconnect();
         }

@@ -38,14 +38,17 @@ struct SimNode {
     told: Vec<(Duration, Event)>,
     /// Takes nothing from the router any more.
     stalled: bool,
+    /// Does nothing any more.
+    dead: bool,
 }
 
 enum Arrival {
-    Datagram { to: usize, source: SocketAddr, bytes: Vec<u8> },
+    Datagram { to: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
     ToRouter { connection: ConnectionId, frame: Bytes },
     ToNode { node: usize, connection: ConnectionId, frame: Bytes },
     Opened { node: usize, connection: ConnectionId },
     Refused { node: usize },
+    Heard { node: usize, connection: ConnectionId },
     ClosedAtNode { node: usize, connection: ConnectionId, why: String },
     ClosedAtRouter { connection: ConnectionId },
 }
@@ -145,6 +148,7 @@ impl World {
             wake: Some(self.now),
             told: Vec::new(),
             stalled: false,
+            dead: false,
         });
         let now = self.now;
         self.at(index).core.handle_input(now, Input::Addresses(&[address]));
@@ -235,7 +239,8 @@ impl World {
 
     /// Hands a datagram to `node`, from any address.
     pub fn inject_datagram(&mut self, node: NodeId, source: SocketAddr, bytes: Vec<u8>) {
-        self.arrive(Duration::ZERO, Arrival::Datagram { to: node.0, source, bytes });
+        let destination = self.at(node.0).address;
+        self.arrive(Duration::ZERO, Arrival::Datagram { to: node.0, source, destination, bytes });
     }
 
     /// No datagram passes between the two any more.
@@ -246,6 +251,26 @@ impl World {
     /// Datagrams pass again.
     pub fn heal(&mut self, a: NodeId, b: NodeId) {
         self.cut.remove(&(a.0.min(b.0), a.0.max(b.0)));
+    }
+
+    /// The node gets another address, as when its cable is moved to another subnet. What is on its way to the old one is lost.
+    pub fn move_node(&mut self, node: NodeId) {
+        let now = self.now;
+        let moved = self.at(node.0);
+        let SocketAddr::V4(old) = moved.address else { unreachable!("nodes have IPv4 addresses") };
+        let [_, network, _, host] = old.ip().octets();
+        moved.address = SocketAddr::from(([10, network.wrapping_add(1), 0, host], old.port()));
+        let addresses = [moved.address];
+        moved.core.handle_input(now, Input::Addresses(&addresses));
+        self.settle();
+    }
+
+    /// The node's process is killed: it says nothing any more, and its system closes its connection to the router.
+    pub fn kill(&mut self, node: NodeId) {
+        self.at(node.0).dead = true;
+        if let Some(connection) = self.at(node.0).connection.take() {
+            self.arrive(self.network.latency, Arrival::ClosedAtRouter { connection });
+        }
     }
 
     /// The node takes nothing from the router any more, as if its socket's buffers were full.
@@ -317,7 +342,7 @@ impl World {
 
     fn next_time(&self) -> Option<Instant> {
         let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
-        let nodes = self.nodes.iter().filter_map(|node| node.wake);
+        let nodes = self.nodes.iter().filter(|node| !node.dead).filter_map(|node| node.wake);
         arrival.into_iter().chain(nodes).chain(self.router_wake).min()
     }
 
@@ -341,9 +366,11 @@ impl World {
     fn on_arrival(&mut self, arrival: Arrival) {
         let now = self.now;
         match arrival {
-            Arrival::Datagram { to, source, bytes } => {
+            Arrival::Datagram { to, source, destination, bytes } => {
                 let node = self.at(to);
-                let destination = node.address;
+                if node.dead || node.address != destination {
+                    return; // or it has moved since
+                }
                 node.core.handle_input(now, Input::Datagram { source, destination, bytes: &bytes });
             }
             Arrival::ToRouter { connection, frame } => {
@@ -363,6 +390,12 @@ impl World {
             }
             Arrival::Refused { node } => {
                 self.at(node).core.handle_input(now, Input::RouterClosed(ROUTER, "connection refused"));
+            }
+            Arrival::Heard { node, connection } => {
+                let node = self.at(node);
+                if node.connection == Some(connection) {
+                    node.core.handle_input(now, Input::RouterHeard(ROUTER));
+                }
             }
             Arrival::ClosedAtNode { node, connection, why } => {
                 let node = self.at(node);
@@ -386,7 +419,8 @@ impl World {
 
     fn wake(&mut self) {
         let now = self.now;
-        for node in self.nodes.iter_mut().filter(|node| node.wake.is_some_and(|at| at <= now)) {
+        let due = |node: &&mut SimNode| !node.dead && node.wake.is_some_and(|at| at <= now);
+        for node in self.nodes.iter_mut().filter(due) {
             node.core.handle_input(now, Input::Timeout);
         }
         if self.router_wake.is_some_and(|at| at <= now) {

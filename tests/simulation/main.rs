@@ -6,3 +6,4 @@ mod hostile;
 mod readme;
 mod router_trouble;
 mod signals_in_disorder;
+mod surviving;

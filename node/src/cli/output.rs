@@ -54,6 +54,9 @@ pub(super) fn event(event: &Event) -> Value {
             "event": "connected", "link": link, "peer": peer, "role": role,
             "local": path.local.to_string(), "remote": path.remote.to_string(), "after_ms": millis(*after),
         }),
+        Event::PathChanged { link, peer, path } => {
+            json!({"event": "path_changed", "link": link, "peer": peer, "path": path})
+        }
         Event::Data { link, channel, bytes } => {
             json!({"event": "data", "link": link, "channel": channel, "bytes": bytes.len()})
         }

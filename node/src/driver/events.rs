@@ -113,6 +113,7 @@ fn is_vital(event: &Event) -> bool {
         | Event::Connecting { .. }
         | Event::State { .. }
         | Event::Connected { .. }
+        | Event::PathChanged { .. }
         | Event::Writable { .. }
         | Event::Failed { .. }
         | Event::Disconnected { .. } => true,

@@ -6,12 +6,15 @@ use log::{debug, warn};
 use super::{Link, Node};
 use crate::event::{Event, LinkId, LinkState, RouterId};
 use crate::limits::{MAX_CANDIDATE_BYTES, MAX_CORRELATION_ID_BYTES, MAX_REASON_BYTES, MAX_SESSION_ID_BYTES};
-use crate::peer::{OutSignal, Peer};
+use crate::peer::{OutSignal, Peer, is_restart};
 use crate::session::{InBody, InSignal};
 
 /// The reason in the `disconnected` signal a router sends for a session that ended. It says nothing about the data channel, which
 /// needs no router once it is open.
 const SESSION_ENDED: &str = "session ended";
+
+/// The reason given to a peer that wants another path for a link that has ended here.
+const NO_SUCH_LINK: &str = "the link has ended here";
 
 impl Node {
     pub(super) fn on_signal(&mut self, router: RouterId, signal: InSignal) {
@@ -33,6 +36,10 @@ impl Node {
                     warn!(from = from.as_str(); "signals for somebody else's link ignored");
                 }
             }
+            (Some((id, _)), InBody::Offer { sdp, edge }) if edge && is_restart(&sdp) => {
+                let id = *id;
+                self.on_restart_offer(router, id, &sdp);
+            }
             (Some((id, _)), InBody::Offer { .. }) => debug!(link:% = id; "repeated offer ignored"),
             (Some((_, link)), body) => {
                 link.dirty = true;
@@ -45,7 +52,7 @@ impl Node {
                     }
                     InBody::Candidate(candidate) => link.peer.handle_candidate(&candidate),
                     InBody::Disconnected(reason) => {
-                        let open = link.peer.state() == LinkState::Open;
+                        let open = matches!(link.peer.state(), LinkState::Open | LinkState::Restarting);
                         if !(open && reason.as_deref() == Some(SESSION_ENDED)) {
                             let reason = reason.as_deref().map(|r| clip(r, MAX_REASON_BYTES));
                             link.peer.handle_disconnected(now, reason);
@@ -66,6 +73,21 @@ impl Node {
         }
     }
 
+    /// The peer asks for another path of an open link. Counted with the offers: each makes us send checks.
+    fn on_restart_offer(&mut self, router: RouterId, id: LinkId, sdp: &str) {
+        let now = self.now;
+        if !self.offers.take(now) {
+            self.counters.offers_refused += 1;
+            return debug!(link:% = id; "restart offer ignored: too many offers");
+        }
+        let own = self.routers.get(usize::from(router.0)).and_then(|entry| entry.session.id());
+        if let Some(link) = self.links.get_mut(&id) {
+            let ours_stands = own.is_some_and(|own| own < link.remote.as_str());
+            link.peer.handle_restart_offer(now, sdp, ours_stands);
+            link.dirty = true;
+        }
+    }
+
     fn on_offer(&mut self, router: RouterId, from: String, correlation_id: String, sdp: &str, edge: bool) {
         if let Some((id, ours)) = self.crossing(router, &from, edge) {
             if ours {
@@ -74,7 +96,9 @@ impl Node {
             debug!(link:% = id; "crossing offer: theirs stands");
             return self.answer_instead(id, correlation_id, sdp);
         }
-        let limit = if self.links.len() >= self.local.config.max_peers {
+        let limit = if is_restart(sdp) {
+            Some(NO_SUCH_LINK)
+        } else if self.links.len() >= self.local.config.max_peers {
             Some("too many peers")
         } else if self.links_in_progress() >= self.local.config.max_offers_in_progress {
             Some("too many connections in progress")

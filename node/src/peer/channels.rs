@@ -5,18 +5,23 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clasp_wire::message::Sync;
+use clasp_wire::message::{Body, Publish, Sync};
+use clasp_wire::p2p::{ANNOUNCE_ADDRESS, FeatureList, PeerAnnounce};
 use clasp_wire::{Message, QoS};
 use str0m::channel::ChannelId;
 
 use crate::event::Channel;
 use crate::limits::{
-    RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES, STREAM_QUEUE_MESSAGES,
+    MAX_SESSION_ID_BYTES, RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES,
+    STREAM_QUEUE_MESSAGES,
 };
 use crate::queue::{DropOldest, Full, RejectNewest};
 
 /// The answer to a liveness or ping frame never exceeds this (SYNC with three times is 30 bytes).
 const CONTROL_FRAME_BYTES: usize = 32;
+
+/// An announce with the longest session id and no features is shorter.
+const MAX_SESSION_NOTICE_BYTES: usize = 256;
 
 /// A message that was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,11 +95,15 @@ impl Channels {
         self.opened
     }
 
-    pub(super) fn is_open(&self, channel: Channel) -> bool {
+    pub(super) fn id(&self, channel: Channel) -> Option<ChannelId> {
         match channel {
-            Channel::Reliable => self.reliable.is_some(),
-            Channel::Stream => self.stream.is_some(),
+            Channel::Reliable => self.reliable,
+            Channel::Stream => self.stream,
         }
+    }
+
+    pub(super) fn is_open(&self, channel: Channel) -> bool {
+        self.id(channel).is_some()
     }
 
     /// Forgets a channel that closed, and says which of ours it was.
@@ -169,12 +178,14 @@ pub(super) enum Control {
     Pong { token: u64, rtt: Duration },
     /// A PONG: proof of life, nothing to do.
     Alive,
+    /// The peer has this session from now on.
+    Session(String),
 }
 
 /// Recognises PING, PONG and SYNC. `epoch` is the zero of our time stamps.
 pub(super) fn control(bytes: &[u8], now: Instant, epoch: Instant) -> Option<Control> {
     if bytes.len() > CONTROL_FRAME_BYTES {
-        return None;
+        return read_session_notice(bytes);
     }
     match Message::decode_compact(bytes).ok()?.1 {
         Message::Ping => Some(Control::Reply(encode(&Message::Pong))),
@@ -191,10 +202,43 @@ pub(super) fn control(bytes: &[u8], now: Instant, epoch: Instant) -> Option<Cont
     }
 }
 
+/// Where the address of a PUBLISH begins: frame header, type, flags, length of the address (reference §2, §4.3).
+const PUBLISH_ADDRESS_AT: usize = 8;
+
+/// The announce a node would send to a router, sent to a peer over the link.
+pub(super) fn session_notice(session: &str) -> Bytes {
+    let announce =
+        PeerAnnounce { session_id: session, p2p_capable: true, features: FeatureList::new(&[]), name: None };
+    let mut frame = Vec::new();
+    announce.encode_publish(&mut frame).expect("a session id of our router fits a frame");
+    frame.into()
+}
+
+fn read_session_notice(bytes: &[u8]) -> Option<Control> {
+    // Looked at before it is decoded, as this is asked of every message.
+    let is_announce = |address: &[u8]| address.starts_with(ANNOUNCE_ADDRESS.as_bytes());
+    if bytes.len() > MAX_SESSION_NOTICE_BYTES || !bytes.get(PUBLISH_ADDRESS_AT..).is_some_and(is_announce) {
+        return None;
+    }
+    let Message::Publish(Publish { address: ANNOUNCE_ADDRESS, body: Body::Value(value), .. }) =
+        Message::decode_compact(bytes).ok()?.1
+    else {
+        return None;
+    };
+    let session = PeerAnnounce::from_value(value).ok()?.session_id;
+    let fits = (1..=MAX_SESSION_ID_BYTES).contains(&session.len()) && !session.contains(['/', '*']);
+    (fits && !session.chars().any(char::is_control)).then(|| Control::Session(session.to_owned()))
+}
+
 /// A ping: SYNC with our time, which is also the ping's token.
 pub(super) fn ping(now: Instant, epoch: Instant) -> (u64, Bytes) {
     let t1_us = micros(now, epoch);
     (t1_us, encode(&Message::Sync(Sync { t1_us, t2_us: None, t3_us: None })))
+}
+
+/// Asks for a sign of life.
+pub(super) fn keep_alive() -> Bytes {
+    encode(&Message::Ping)
 }
 
 fn micros(now: Instant, epoch: Instant) -> u64 {

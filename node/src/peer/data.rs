@@ -15,7 +15,7 @@ impl Peer {
     /// # Errors
     /// [`SendError::Full`] gives the message back and is followed by [`PeerOutput::Writable`]; the others are final.
     pub fn send(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
-        if !matches!(self.state, State::Open { .. }) || !self.channels.is_open(channel) {
+        if !self.state.is_open() || !self.channels.is_open(channel) {
             return Err(SendError::NotOpen);
         }
         if message.is_empty() {
@@ -53,24 +53,29 @@ impl Peer {
                     return self.out.push_back(PeerOutput::Pong(channel, token, rtt));
                 }
                 Some(Control::Alive) => return,
+                Some(Control::Session(id)) => return self.out.push_back(PeerOutput::SessionIs(id)),
                 None => {}
             }
         }
         if self.channels.is_open(Channel::Reliable) {
-            self.open(); // a peer that talks will not open another channel first
+            self.open(now); // a peer that talks will not open another channel first
         }
         self.out.push_back(PeerOutput::Data(channel, data.data.into()));
     }
 
     /// Writes one queued message, if str0m takes it. Says whether anything happened.
     pub(super) fn write_one(&mut self, now: Instant) -> bool {
-        if !matches!(self.state, State::Open { .. } | State::Checking { .. }) {
+        if !self.state.is_open() && !matches!(self.state, State::Checking { .. }) {
             return false;
         }
         let Some((id, channel, message)) = self.channels.next() else { return false };
         let Some(mut handle) = self.rtc.channel(id) else { return false };
+        let len = message.len() as u64;
         match handle.write(true, message) {
             Ok(true) => {
+                if channel == Channel::Reliable {
+                    self.written += len;
+                }
                 if self.channels.written(channel) {
                     self.out.push_back(PeerOutput::Writable);
                 }
@@ -82,5 +87,23 @@ impl Peer {
                 true
             }
         }
+    }
+
+    /// Asks for a sign of life, on both channels: one is repeated when it is lost, the other does not wait behind bulk data.
+    pub(super) fn ask(&mut self) {
+        for channel in [Channel::Reliable, Channel::Stream] {
+            if self.channels.is_open(channel)
+                && let Err(error) = self.channels.push(channel, channels::keep_alive())
+            {
+                trace!(error:% = error; "no room for a ping"); // then there is data whose acknowledgements tell as much
+            }
+        }
+    }
+
+    /// Bytes handed to the reliable channel that the peer has not acknowledged. (What is abandoned on the other one stops
+    /// counting without anybody's word.)
+    pub(super) fn in_flight(&mut self) -> usize {
+        let channel = self.channels.id(Channel::Reliable).and_then(|id| self.rtc.channel(id));
+        channel.map_or(0, |mut channel| channel.buffered_amount())
     }
 }

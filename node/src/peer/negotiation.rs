@@ -12,7 +12,9 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use super::channels::Channels;
-use super::{Certificate, OutSignal, Peer, PeerOutput, State, candidate, crypto, sdp};
+use super::liveness::Liveness;
+use super::state::State;
+use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto, sdp};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::limits::{
     MAX_CANDIDATE_BYTES, MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES,
@@ -70,10 +72,12 @@ impl Peer {
         let mid = sdp::mid(&text).unwrap_or(MID).to_owned();
         let text = sdp::with_mid(&text, MID);
 
-        let mut peer = Self::new(now, setup, rtc, Role::Offerer, State::Offering { pending, mid });
+        let mut peer = Self::new(now, setup, rtc, Role::Offerer, State::Offering { pending });
+        (peer.own_mid, peer.wire_mid) = (mid, MID.to_owned());
         peer.out.push_back(PeerOutput::State(LinkState::Offering));
         peer.signal(OutSignal::Offer(text), Step::OfferSent);
-        peer.trickle(&candidates, MID);
+        peer.trickle(&candidates);
+        peer.local = candidates;
         Ok(peer)
     }
 
@@ -100,7 +104,10 @@ impl Peer {
         peer.out.push_back(PeerOutput::State(LinkState::Checking));
         peer.out.push_back(PeerOutput::Step(Step::OfferReceived));
         peer.signal(OutSignal::Answer(answer.to_sdp_string()), Step::AnswerSent);
-        peer.trickle(&candidates, sdp::mid(offer).unwrap_or(MID));
+        sdp::mid(offer).unwrap_or(MID).clone_into(&mut peer.wire_mid);
+        peer.own_mid.clone_from(&peer.wire_mid);
+        peer.trickle(&candidates);
+        peer.local = candidates;
         peer.add_described_candidates(&remote_candidates);
         Ok(peer)
     }
@@ -113,6 +120,11 @@ impl Peer {
             epoch: now,
             connect_timeout: setup.connect_timeout,
             deadline: Some(Wake::new(now + setup.connect_timeout, "connect timeout")),
+            liveness: Liveness::new(now),
+            written: 0,
+            own_mid: String::new(),
+            wire_mid: String::new(),
+            local: Vec::new(),
             waiting_candidates: heapless::Deque::new(),
             trickled: 0,
             remote_addresses: heapless::Vec::new(),
@@ -127,14 +139,19 @@ impl Peer {
 
     /// Takes the peer's answer. Anything but the first is ignored: signals may be delivered twice.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) {
-        if !matches!(self.state, State::Offering { .. }) {
-            return debug!("answer ignored: none is awaited");
+        match &self.state {
+            State::Offering { .. } => {}
+            State::Restarting(restart) if restart.awaits_answer() => {
+                return self.handle_restart_answer(now, answer);
+            }
+            _ => return debug!("answer ignored: none is awaited"),
         }
         let checking = State::Checking { ice: false, dtls: false };
-        let State::Offering { pending, mid } = std::mem::replace(&mut self.state, checking) else { return };
+        let State::Offering { pending } = std::mem::replace(&mut self.state, checking) else { return };
         let (description, remote_candidates) = sdp::split_candidates(answer);
         let applied = sdp::check(answer).map_err(NegotiationError::from).and_then(|()| {
-            let parsed = SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &mid)).map_err(rejected)?;
+            let parsed =
+                SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid)).map_err(rejected)?;
             self.rtc.sdp_api().accept_answer(pending, parsed).map_err(rejected)
         });
         if let Err(error) = applied {
@@ -152,9 +169,14 @@ impl Peer {
 
     /// Takes a remote candidate. Those that come before the answer wait for it.
     pub fn handle_candidate(&mut self, text: &str) {
+        let waits = match &self.state {
+            State::Offering { .. } => true,
+            State::Restarting(restart) => restart.awaits_answer(),
+            _ => false,
+        };
         match self.state {
-            State::Offering { .. } if text.len() > MAX_CANDIDATE_BYTES => self.add_remote_candidate(text), // tells why not
-            State::Offering { .. } => {
+            _ if waits && text.len() > MAX_CANDIDATE_BYTES => self.add_remote_candidate(text), // tells why not
+            _ if waits => {
                 if self.waiting_candidates.is_full() {
                     self.waiting_candidates.pop_front();
                 }
@@ -162,13 +184,13 @@ impl Peer {
                     debug!("candidate dropped: no room to wait");
                 }
             }
-            State::Checking { .. } | State::Open { .. } => self.add_remote_candidate(text),
             State::Closing { .. } | State::Gone => {}
+            _ => self.add_remote_candidate(text),
         }
     }
 
     /// Takes a trickled candidate, and tells about it.
-    fn add_remote_candidate(&mut self, text: &str) {
+    pub(super) fn add_remote_candidate(&mut self, text: &str) {
         let limit = format!("more than {MAX_REMOTE_CANDIDATES} candidates");
         let added = candidate::parse(text).map_err(|skip| skip.to_string()).and_then(|candidate| {
             if self.trickled >= MAX_REMOTE_CANDIDATES {
@@ -185,7 +207,7 @@ impl Peer {
     }
 
     /// Takes the candidates of a description. They are usually trickled as well, and counted then.
-    fn add_described_candidates(&mut self, lines: &[&str]) {
+    pub(super) fn add_described_candidates(&mut self, lines: &[&str]) {
         for line in lines {
             match candidate::parse_line(line) {
                 Ok(candidate) => {
@@ -210,18 +232,19 @@ impl Peer {
         true
     }
 
-    fn signal(&mut self, signal: OutSignal, step: Step) {
+    pub(super) fn signal(&mut self, signal: OutSignal, step: Step) {
         self.out.push_back(PeerOutput::Signal(signal));
         self.out.push_back(PeerOutput::Step(step));
     }
 
-    fn trickle(&mut self, candidates: &[Candidate], mid: &str) {
+    pub(super) fn trickle(&mut self, candidates: &[Candidate]) {
+        let mid = self.wire_mid.clone();
         let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
         for candidate in candidates {
             let line = candidate.to_sdp_string();
             let init = CandidateInit {
                 candidate: line.clone(),
-                sdp_mid: Some(mid.to_owned()),
+                sdp_mid: Some(mid.clone()),
                 sdp_m_line_index: Some(0),
                 username_fragment: Some(ufrag.clone()),
             };
@@ -244,7 +267,7 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
         .build(now)
 }
 
-fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {
+pub(super) fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {
     addresses
         .iter()
         .filter_map(|address| match Candidate::host(*address, "udp") {
@@ -266,7 +289,7 @@ fn config(channel: Channel) -> ChannelConfig {
     ChannelConfig { label: channel.label().to_owned(), ordered, reliability, ..ChannelConfig::default() }
 }
 
-fn rejected(error: impl std::fmt::Display) -> NegotiationError {
+pub(super) fn rejected(error: impl std::fmt::Display) -> NegotiationError {
     NegotiationError::Rejected(error.to_string())
 }
 

@@ -23,6 +23,10 @@ pub enum PeerOutput {
     Step(Step),
     /// Both channels are open.
     Connected(Path),
+    /// The peer's session on the router is this one from now on.
+    SessionIs(String),
+    /// An open link runs over these addresses from now on.
+    PathChanged(Path),
     /// A message arrived.
     Data(Channel, Bytes),
     /// The reliable queue has room again.

@@ -75,6 +75,22 @@ pub(super) fn with_mid(text: &str, mid: &str) -> String {
     out
 }
 
+/// Marks an offer as one that only asks for another path of a link that is open. Without the mark a peer that has lost the
+/// link meanwhile could not tell it from the offer of a new one.
+const RESTART: &str = "a=x-clasp-restart";
+
+/// Puts the mark into an offer.
+pub(super) fn as_restart(text: &str) -> String {
+    let at = text.find("m=").unwrap_or(text.len());
+    let (session, media) = text.split_at(at);
+    [session, RESTART, "\r\n", media].concat()
+}
+
+/// Whether an offer carries the mark.
+pub(crate) fn is_restart(text: &str) -> bool {
+    text.lines().any(|line| line == RESTART)
+}
+
 /// The identifier of the first media section.
 pub(super) fn mid(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("a=mid:"))
@@ -119,6 +135,15 @@ mod tests {
         assert!(renamed.contains("a=mid:0\r\n") && renamed.contains("a=group:BUNDLE 0\r\n"));
         assert_eq!(with_mid(&renamed, "xY3"), OFFER);
         assert_eq!(mid(OFFER), Some("xY3"));
+    }
+
+    #[test]
+    fn the_mark_of_a_restart_stands_in_the_session_part() {
+        let marked = as_restart(OFFER);
+        assert!(is_restart(&marked) && !is_restart(OFFER));
+        assert_eq!(check(&marked), Ok(()));
+        assert!(marked.find(RESTART) < marked.find("m="));
+        assert_eq!(marked.replace("a=x-clasp-restart\r\n", ""), OFFER);
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl World {
     }
 
     fn settle_node(&mut self, index: usize) {
-        loop {
+        while !self.at(index).dead {
             let latency = self.network.latency;
             let at = self.elapsed();
             let node = self.at(index);
@@ -56,7 +56,12 @@ impl World {
                     self.at(index).wake = wake.map(|wake| wake.at);
                     return;
                 }
-                _ => {} // WebSocket pings: the simulated connection does not need them
+                Output::RouterPing(_) => {
+                    if let Some(connection) = connection {
+                        self.arrive(latency * 2, Arrival::Heard { node: index, connection });
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -64,10 +69,11 @@ impl World {
     fn transmit(&mut self, from: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
         let to = self.nodes.iter().position(|node| node.address == destination);
         if let Some(to) = to
+            && self.at(from).address == source // a socket that is gone sends nothing
             && !self.cut.contains(&(from.min(to), from.max(to)))
             && let Some(delay) = self.network.datagram(&mut self.rng)
         {
-            self.arrive(delay, Arrival::Datagram { to, source, bytes });
+            self.arrive(delay, Arrival::Datagram { to, source, destination, bytes });
         }
     }
 

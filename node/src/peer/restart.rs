@@ -1,0 +1,223 @@
+//! Another path for an open link: ICE restart (RFC 8445 §2.4, RFC 8839 §4.4.1.1.1), between two of our nodes only.
+//!
+//! The DTLS session and the data channels stay as they are; only the addresses they use are negotiated again, by an offer and
+//! an answer with the link's own correlation id. A stock peer takes every offer for a new connection, so it never gets one.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+
+use super::state::State;
+use super::{Ended, OutSignal, Peer, PeerOutput, channels, sdp};
+use crate::event::{Channel, DisconnectReason, Step};
+use crate::limits::{PING_INTERVAL, RESTART_LIMIT};
+use crate::wake::Wake;
+
+/// An offer that is not answered is sent again this often: the router, or the way to it, may be coming back as well.
+const RESEND_OFFER: Duration = Duration::from_secs(1);
+
+/// How long the checks may take once both sides know of the restart: a lost one is repeated after 250 ms, 500 ms, 1 s, 2 s.
+const CHECKS: Duration = Duration::from_secs(6);
+
+/// A restart under way.
+pub(super) struct Restart {
+    /// As in the state before.
+    told: bool,
+    ours: Option<OurOffer>,
+    /// The link is given up then.
+    until: Instant,
+}
+
+struct OurOffer {
+    pending: SdpPendingOffer,
+    text: String,
+    resend_at: Instant,
+    /// The addresses changed again since: another restart follows this one.
+    outdated: bool,
+}
+
+impl Restart {
+    pub(super) fn wake(&self) -> Wake {
+        let resend = self.ours.as_ref().map(|ours| Wake::new(ours.resend_at, "restart offer again"));
+        let until = Wake::new(self.until, "restart timeout");
+        Wake::earliest(resend, Some(until)).unwrap_or(until)
+    }
+
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.ours.is_some()
+    }
+}
+
+impl Peer {
+    /// Our sockets have these addresses now. New ones are offered to the peer; if the path in use has lost its own, another is
+    /// looked for.
+    pub fn handle_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        if matches!(self.state, State::Closing { .. } | State::Gone) {
+            return;
+        }
+        let gone: Vec<_> = self.local.extract_if(.., |c| !addresses.contains(&c.addr())).collect();
+        for candidate in &gone {
+            if !self.rtc.direct_api().invalidate_candidate(candidate) {
+                debug!(address:% = candidate.addr(); "not a candidate of ours");
+            }
+        }
+        let known = |address: &SocketAddr| self.local.iter().any(|c| c.addr() == *address);
+        let new: Vec<_> = addresses.iter().filter(|address| !known(address)).copied().collect();
+        let added = super::negotiation::add_local_candidates(&mut self.rtc, &new);
+        self.trickle(&added);
+        self.local.extend(added);
+        let lost = self.path.is_some_and(|path| !addresses.contains(&path.local));
+        let pathless = matches!(self.state, State::Restarting(_)) && !new.is_empty();
+        if self.edge && self.state.is_open() && (lost || pathless) {
+            self.restart(now, RESTART_LIMIT);
+        }
+    }
+
+    /// Looks for another path. The link is given up after `limit` without one.
+    pub(super) fn restart(&mut self, now: Instant, limit: Duration) {
+        let (told, until) = match &mut self.state {
+            State::Open { told } => (*told, now + limit),
+            State::Restarting(Restart { ours: Some(ours), until, .. }) => {
+                // One at a time: two answers could not be told apart.
+                ours.outdated = true;
+                *until = (*until).max(now + limit);
+                return;
+            }
+            State::Restarting(restart) => (restart.told, restart.until.max(now + limit)),
+            _ => return,
+        };
+        let mut changes = self.rtc.sdp_api();
+        // Our candidates stay as they are; those whose address is gone are invalid already.
+        let _credentials = changes.ice_restart(true);
+        let Some((offer, pending)) = changes.apply() else { return };
+        let text = sdp::as_restart(&sdp::with_mid(&offer.to_sdp_string(), &self.wire_mid));
+        self.signal(OutSignal::Offer(text.clone()), Step::RestartOfferSent);
+        let ours = OurOffer { pending, text, resend_at: now + RESEND_OFFER, outdated: false };
+        self.enter(State::Restarting(Restart { told, ours: Some(ours), until }));
+    }
+
+    /// Takes the peer's offer of a restart. `ours_stands`: should both have offered one, the peer answers ours.
+    pub fn handle_restart_offer(&mut self, now: Instant, offer: &str, ours_stands: bool) {
+        let told = match &self.state {
+            State::Open { told } => *told,
+            State::Restarting(restart) if restart.awaits_answer() && ours_stands => {
+                return debug!("crossing restart offer ignored: ours stands");
+            }
+            State::Restarting(restart) => restart.told,
+            _ => return debug!("restart offer ignored: the link is not open"),
+        };
+        let (description, remote_candidates) = sdp::split_candidates(offer);
+        let answer = sdp::check(offer).map_err(super::NegotiationError::from).and_then(|()| {
+            let parsed = SdpOffer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid))
+                .map_err(super::negotiation::rejected)?;
+            self.rtc.sdp_api().accept_offer(parsed).map_err(super::negotiation::rejected)
+        });
+        let answer = match answer {
+            Ok(answer) => sdp::with_mid(&answer.to_sdp_string(), &self.wire_mid),
+            Err(error) => return info!(error:% = error; "restart offer ignored"),
+        };
+        self.out.push_back(PeerOutput::Step(Step::RestartOfferReceived));
+        self.signal(OutSignal::Answer(answer), Step::AnswerSent);
+        self.await_checks(now, told, &remote_candidates);
+    }
+
+    /// Takes the answer to our restart offer.
+    pub(super) fn handle_restart_answer(&mut self, now: Instant, answer: &str) {
+        let State::Restarting(restart) = &mut self.state else { return };
+        let Some(OurOffer { pending, outdated, .. }) = restart.ours.take() else { return };
+        let told = restart.told;
+        let (description, remote_candidates) = sdp::split_candidates(answer);
+        let applied = sdp::check(answer).map_err(super::NegotiationError::from).and_then(|()| {
+            let parsed = SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid))
+                .map_err(super::negotiation::rejected)?;
+            self.rtc.sdp_api().accept_answer(pending, parsed).map_err(super::negotiation::rejected)
+        });
+        if let Err(error) = applied {
+            let why = format!("unusable answer to an ICE restart: {error}");
+            return self.end(
+                now,
+                Ended::Disconnected(DisconnectReason::Violation(why)),
+                Some("unusable answer"),
+            );
+        }
+        self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
+        self.await_checks(now, told, &remote_candidates);
+        while let Some(text) = self.waiting_candidates.pop_front() {
+            self.add_remote_candidate(&text);
+        }
+        if outdated {
+            self.restart(now, RESTART_LIMIT);
+        }
+    }
+
+    /// The peer's candidates of before mean nothing any more; both sides trickle anew.
+    fn await_checks(&mut self, now: Instant, told: bool, remote_candidates: &[&str]) {
+        self.remote_addresses.clear();
+        self.trickled = 0;
+        self.deadline = None;
+        self.enter(State::Restarting(Restart { told, ours: None, until: now + CHECKS }));
+        let local = self.local.clone();
+        self.trickle(&local);
+        self.add_described_candidates(remote_candidates);
+    }
+
+    /// ICE has a working pair again.
+    pub(super) fn restarted(&mut self, now: Instant) {
+        if let State::Restarting(Restart { told, ours: None, .. }) = self.state {
+            self.deadline = None;
+            self.liveness.heard(now);
+            self.out.push_back(PeerOutput::Step(Step::IceConnected));
+            self.enter(State::Open { told });
+        }
+    }
+
+    /// The peer cannot be reached through the router, so no other path can be agreed on; but it may still hear us on this one.
+    pub(super) fn call_off_restart(&mut self) {
+        if let State::Restarting(Restart { told, ours: Some(_), .. }) = self.state {
+            self.enter(State::Open { told });
+        }
+    }
+
+    pub(super) fn on_restart_timer(&mut self, now: Instant) {
+        let State::Restarting(restart) = &mut self.state else { return };
+        if restart.until <= now {
+            return self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
+        }
+        if let Some(ours) = restart.ours.as_mut().filter(|ours| ours.resend_at <= now) {
+            ours.resend_at = now + RESEND_OFFER;
+            self.out.push_back(PeerOutput::Signal(OutSignal::Offer(ours.text.clone())));
+        }
+    }
+
+    /// Tells the peer, over the link itself, which session its signals for us must go to from now on: after a router has come
+    /// back, both sides have new ones, and without them no other path could be agreed on.
+    pub fn tell_session(&mut self, session: &str) {
+        if self.edge
+            && self.state.is_open()
+            && let Err(error) = self.channels.push(Channel::Reliable, channels::session_notice(session))
+        {
+            debug!(error:% = error; "no room to tell our session"); // the next restart will fail, and the link with it
+        }
+    }
+
+    /// What silence means for this link.
+    pub(super) fn check_liveness(&mut self, now: Instant) {
+        use super::liveness::Verdict;
+        let acknowledged = self.written.saturating_sub(self.in_flight() as u64);
+        let verdict = self.liveness.check(now, acknowledged);
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Ask => self.ask(),
+            Verdict::Stalled => {
+                self.ask();
+                // What is left until the link counts as dead.
+                self.restart(now, PING_INTERVAL);
+            }
+            Verdict::Dead => {
+                self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
+            }
+        }
+    }
+}

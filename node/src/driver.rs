@@ -10,6 +10,7 @@ mod handle;
 mod interfaces;
 mod routers;
 mod udp;
+mod watch;
 mod websocket;
 
 use std::collections::VecDeque;
@@ -39,8 +40,10 @@ use crate::node::{Input, Node, Output};
 use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
 use events::{EventQueue, TooSlow};
 use handle::{Command, Outbound};
+use interfaces::Filter;
 use routers::{News, Routers, What};
 use udp::{Sent, Sockets};
+use watch::Watch;
 use websocket::Outgoing;
 
 /// Turns in a row before other tasks of this thread get theirs.
@@ -69,12 +72,16 @@ pub(crate) struct Driver {
     blocked: Option<(SocketAddr, SocketAddr, Vec<u8>)>,
     timer: Timer,
     timer_at: Option<Instant>,
+    watch: Watch,
+    filter: Filter,
 }
 
 /// What ended a wait.
 enum Turn {
     Ready,
     Due,
+    /// This host's addresses may have changed.
+    Moved,
     News(News),
     Command(Command),
     /// Every handle is gone.
@@ -108,6 +115,7 @@ impl Driver {
             match turn {
                 Turn::Ready => {}
                 Turn::Due => self.on_due(),
+                Turn::Moved => self.on_moved(),
                 Turn::News(news) => self.on_news(news),
                 Turn::Command(Command::Shutdown { reply }) => break Some(reply),
                 Turn::Command(command) => self.on_command(command),
@@ -135,7 +143,7 @@ impl Driver {
                 match poll_fn(|context| self.poll_turn(context)).await {
                     Turn::Due => self.on_due(),
                     Turn::News(news) => self.on_news(news),
-                    Turn::Ready | Turn::Command(_) => {}
+                    Turn::Ready | Turn::Moved | Turn::Command(_) => {}
                     Turn::Abandoned => break,
                 }
             }
@@ -208,6 +216,9 @@ impl Driver {
         if self.timer_at.is_some() && Pin::new(&mut self.timer).poll(context).is_ready() {
             return Poll::Ready(Turn::Due);
         }
+        if self.watch.poll_changed(context).is_ready() {
+            return Poll::Ready(Turn::Moved);
+        }
         if let Poll::Ready(Some(news)) = self.news.as_mut().poll_next(context) {
             return Poll::Ready(Turn::News(news));
         }
@@ -226,13 +237,41 @@ impl Driver {
         self.node.handle_input(now(), Input::Timeout);
     }
 
+    /// Follows this host to its present addresses.
+    fn on_moved(&mut self) {
+        let found = match self.filter.list() {
+            Ok(found) => found,
+            Err(error) => return warn!("cannot list the network interfaces: {error}"),
+        };
+        if !self.sockets.follow(&found.usable) {
+            return;
+        }
+        if let Some((source, ..)) = &self.blocked
+            && !self.sockets.addresses().contains(source)
+        {
+            self.blocked = None; // its socket is gone
+        }
+        let addresses = self.sockets.addresses();
+        info!("data travels on {addresses:?} now");
+        // A connection from an address that is gone would be found dead much later.
+        for router in self.routers.stranded(&found.present) {
+            self.routers.hang_up(router);
+            let why = "this host's address changed";
+            self.node.handle_input(now(), Input::RouterClosed(router, why));
+        }
+        self.node.handle_input(now(), Input::Addresses(&addresses));
+    }
+
     fn on_news(&mut self, news: News) {
         if !self.routers.is_current(&news) {
             return;
         }
+        if let What::Opened(local) = news.what {
+            self.routers.opened(news.router, local);
+        }
         let router = news.router;
         let input = match &news.what {
-            What::Opened => Input::RouterOpened(router),
+            What::Opened(_) => Input::RouterOpened(router),
             What::Frame(frame) => Input::RouterFrame(router, frame),
             What::Heard => Input::RouterHeard(router),
             What::Closed(why) => Input::RouterClosed(router, why),

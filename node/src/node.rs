@@ -252,6 +252,10 @@ impl Node {
             }
             Input::Addresses(addresses) => {
                 self.local.addresses = addresses.to_vec();
+                for router in &mut self.routers {
+                    router.session.handle_network_changed(now);
+                    router.dirty = true;
+                }
                 for link in self.links.values_mut() {
                     link.peer.handle_addresses(now, addresses);
                     link.dirty = true;

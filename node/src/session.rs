@@ -131,6 +131,14 @@ impl Session {
         }
     }
 
+    /// This host has other addresses now: what failed before may work at once.
+    pub fn handle_network_changed(&mut self, now: Instant) {
+        if let State::Offline { dial_at } = &mut self.state {
+            *dial_at = now;
+            self.backoff.reset();
+        }
+    }
+
     /// Something arrived that is not a CLASP frame: a WebSocket pong.
     pub fn handle_heard(&mut self, now: Instant) {
         if let State::Ready { last_heard, pinged, .. } = &mut self.state {

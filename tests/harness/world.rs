@@ -265,6 +265,16 @@ impl World {
         self.settle();
     }
 
+    /// As [`Self::move_node`], and the node's connection to the router breaks with its address. The router does not notice.
+    pub fn roam(&mut self, node: NodeId) {
+        let now = self.now;
+        let roaming = self.at(node.0);
+        if roaming.connection.take().is_some() {
+            roaming.core.handle_input(now, Input::RouterClosed(ROUTER, "this host's address changed"));
+        }
+        self.move_node(node);
+    }
+
     /// The node's process is killed: it says nothing any more, and its system closes its connection to the router.
     pub fn kill(&mut self, node: NodeId) {
         self.at(node.0).dead = true;

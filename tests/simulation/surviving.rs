@@ -85,7 +85,7 @@ fn received(world: &World, node: NodeId) -> Vec<(Duration, u32)> {
 
 fn assert_each_once_in_order(world: &World, node: NodeId, count: u32, seed: u64) {
     let numbers: Vec<_> = received(world, node).into_iter().map(|(_, number)| number).collect();
-    assert!(numbers.iter().copied().eq(0..count), "seed {seed}: {numbers:?}");
+    assert!(numbers.iter().copied().eq(0..count), "seed {seed}: {numbers:?}, {:#?}", tail(world, node));
 }
 
 #[test]
@@ -248,6 +248,35 @@ fn a_node_can_move_though_the_router_was_another_one_before() {
         world.run_for(Duration::from_secs(3));
         assert_each_once_in_order(&world, b, 1, seed);
         assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 1, "notices are not told as data");
+    }
+}
+
+#[test]
+fn a_node_that_roams_comes_back_with_another_session_and_keeps_its_link() {
+    for seed in 0..40 {
+        let latency = Duration::from_millis(1 + seed);
+        let mut world = World::seeded(seed).network(Network { latency, ..Network::default() });
+        let (a, b, link, back) = linked(&mut world);
+        let mut flow = Flow::new(a, link, 300, 8 * KIB);
+        flow.run(&mut world, b, Duration::from_millis(200));
+        let before = world.session(a).map(str::to_owned);
+        world.roam(a);
+        if seed % 4 == 3 {
+            world.run_for(Duration::from_millis(seed * 10));
+            world.roam(a);
+        }
+        assert!(flow.run(&mut world, b, Duration::from_secs(30)), "seed {seed}: {:#?}", tail(&world, a));
+        assert_each_once_in_order(&world, b, 300, seed);
+        assert_ne!(world.session(a).map(str::to_owned), before, "seed {seed}");
+        assert_eq!((world.count(a, ended), world.count(b, ended)), (0, 0), "seed {seed}");
+        // The other one may move too, once it knows where to send its offer.
+        let open = |w: &World| in_state(w, a, LinkState::Open) && in_state(w, b, LinkState::Open);
+        assert!(world.run_until(Duration::from_secs(3), open), "seed {seed}: {:#?}", tail(&world, a));
+        world.roam(b);
+        world.run_for(Duration::from_secs(3));
+        world.with_node(b, |n, now| n.send(now, back, Channel::Reliable, message(0, 4))).expect("open");
+        world.run_for(Duration::from_secs(3));
+        assert_each_once_in_order(&world, a, 1, seed);
     }
 }
 

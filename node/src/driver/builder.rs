@@ -10,9 +10,10 @@ use smol::{LocalExecutor, Task, Timer};
 
 use super::events::{self, Events};
 use super::handle::NodeHandle;
-use super::interfaces::{self, Loopback};
+use super::interfaces::{Filter, Loopback};
 use super::routers::{RouterAddress, Routers};
 use super::udp::Sockets;
+use super::watch::Watch;
 use super::websocket::RouterUrl;
 use super::{Driver, clock};
 use crate::config::{ConfigError, NodeConfig};
@@ -129,9 +130,10 @@ impl NodeBuilder {
             return Err(ConfigError { field: "routers", value, expected }.into());
         }
         let router_is_local = self.routers.iter().any(RouterUrl::is_local);
-        let addresses = interfaces::usable(self.loopback, router_is_local)
-            .map_err(io("cannot list the network interfaces"))?;
-        let sockets = Sockets::bind(&addresses).map_err(io("cannot open a socket for data channels"))?;
+        let watch = Watch::new(); // before the first look, so that no change falls in between
+        let filter = Filter { loopback: self.loopback, router_is_local };
+        let found = filter.list().map_err(io("cannot list the network interfaces"))?;
+        let sockets = Sockets::bind(&found.usable).map_err(io("cannot open a socket for data channels"))?;
 
         let mut routers = Vec::with_capacity(count);
         let mut router_addr = None;
@@ -157,6 +159,8 @@ impl NodeBuilder {
             blocked: None,
             timer: Timer::never(),
             timer_at: None,
+            watch,
+            filter,
         };
         let embedded = routers.iter().find_map(|router| match router {
             RouterAddress::Embedded(server) => Some(server.clone()),

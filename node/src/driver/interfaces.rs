@@ -22,12 +22,32 @@ const MAX_ADDRESSES: usize = 8;
 /// checks on both sides.
 const VIRTUAL: [&str; 8] = ["docker", "veth", "br-", "virbr", "tun", "tap", "lxc", "cni"];
 
-/// The usable addresses of this host, each with the reason why another was skipped in the log.
-///
-/// # Errors
-/// When the operating system does not list its interfaces.
-pub(super) fn usable(loopback: Loopback, router_is_local: bool) -> std::io::Result<Vec<IpAddr>> {
-    Ok(choose(&if_addrs::get_if_addrs()?, loopback, router_is_local))
+/// The addresses of this host.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Those a link may use.
+    pub(super) usable: Vec<IpAddr>,
+    /// All of them.
+    pub(super) present: Vec<IpAddr>,
+}
+
+/// Which addresses this host has now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filter {
+    pub(super) loopback: Loopback,
+    pub(super) router_is_local: bool,
+}
+
+impl Filter {
+    /// Lists them; the log has the reason for each that is skipped.
+    ///
+    /// # Errors
+    /// When the operating system does not list its interfaces.
+    pub(super) fn list(self) -> std::io::Result<Found> {
+        let interfaces = if_addrs::get_if_addrs()?;
+        let usable = choose(&interfaces, self.loopback, self.router_is_local);
+        Ok(Found { usable, present: interfaces.iter().map(Interface::ip).collect() })
+    }
 }
 
 fn choose(interfaces: &[Interface], loopback: Loopback, router_is_local: bool) -> Vec<IpAddr> {

@@ -1,5 +1,6 @@
 //! The connections to the routers: tasks that carry frames, and what the node hears from them.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -52,7 +53,8 @@ pub(super) struct News {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Opened,
+    /// From this address of ours, unless the router is in this process.
+    Opened(Option<IpAddr>),
     Frame(Bytes),
     Heard,
     Closed(String),
@@ -62,6 +64,8 @@ struct Connection {
     address: RouterAddress,
     dial: u64,
     outgoing: Option<Sender<Outgoing>>,
+    /// Our address on it, once it is open.
+    local: Option<IpAddr>,
     /// Dropping it would cut a goodbye short, so it is kept until the next dialling.
     task: Option<Task<()>>,
 }
@@ -80,7 +84,7 @@ impl Routers {
         let (sender, news) = bounded(INCOMING);
         let connections = addresses
             .into_iter()
-            .map(|address| Connection { address, dial: 0, outgoing: None, task: None })
+            .map(|address| Connection { address, dial: 0, outgoing: None, local: None, task: None })
             .collect();
         (Self { executor, connections, sender }, news)
     }
@@ -91,7 +95,7 @@ impl Routers {
         connection.dial += 1;
         let dial = connection.dial;
         let (outgoing, frames) = bounded(OUTGOING_FRAMES);
-        connection.outgoing = Some(outgoing);
+        (connection.outgoing, connection.local) = (Some(outgoing), None);
         let address = connection.address.clone();
         connection.task = Some(self.executor.spawn(async move {
             let tell = async |what| sender.send(News { router, dial, what }).await.is_ok();
@@ -100,7 +104,7 @@ impl Routers {
                 RouterAddress::Url(url) => {
                     websocket::carry(url, frames, async |incoming| {
                         tell(match incoming {
-                            Incoming::Opened => What::Opened,
+                            Incoming::Opened(local) => What::Opened(Some(local)),
                             Incoming::Frame(frame) => What::Frame(frame),
                             Incoming::Heard => What::Heard,
                         })
@@ -113,6 +117,24 @@ impl Routers {
                 debug!(router:% = router; "nobody is left to hear that the router is gone");
             }
         }));
+    }
+
+    /// The connection is open.
+    pub(super) fn opened(&mut self, router: RouterId, local: Option<IpAddr>) {
+        if let Some(connection) = self.connections.get_mut(usize::from(router.0)) {
+            connection.local = local;
+        }
+    }
+
+    /// Connections to other hosts that come from none of our `present` addresses, or were begun before and are not open yet.
+    pub(super) fn stranded(&self, present: &[IpAddr]) -> Vec<RouterId> {
+        let is_stranded = |connection: &Connection| {
+            let elsewhere = matches!(&connection.address, RouterAddress::Url(url) if !url.is_local());
+            let stays = connection.local.is_some_and(|local| present.contains(&local));
+            elsewhere && connection.outgoing.is_some() && !stays
+        };
+        let numbered = self.connections.iter().zip(0..);
+        numbered.filter(|(connection, _)| is_stranded(connection)).map(|(_, n)| RouterId(n)).collect()
     }
 
     /// Whether this is news of the connection in use.
@@ -156,7 +178,7 @@ async fn carry_local(
 ) -> String {
     use smol::future::FutureExt;
 
-    if !tell(What::Opened).await {
+    if !tell(What::Opened(None)).await {
         return "no longer wanted".to_owned();
     }
     let read = async {

@@ -59,6 +59,28 @@ impl Sockets {
         }
     }
 
+    /// Closes the sockets whose address is gone and opens one for each that is new. The others stay as they are, ports
+    /// included. Says whether anything changed.
+    pub(super) fn follow(&mut self, addresses: &[IpAddr]) -> bool {
+        let before = self.sockets.len();
+        self.sockets.retain(|(local, _)| addresses.contains(&local.ip()));
+        let mut changed = self.sockets.len() != before;
+        for ip in addresses {
+            if self.sockets.iter().any(|(local, _)| local.ip() == *ip) {
+                continue;
+            }
+            match bind(*ip) {
+                Ok(bound) => {
+                    self.sockets.push(bound);
+                    changed = true;
+                }
+                // IPv6 addresses cannot be used before the kernel has checked that nobody else has them; it tells when it has.
+                Err(error) => debug!(address:% = ip, error:% = error; "address not usable now"),
+            }
+        }
+        changed
+    }
+
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().map(|(address, _)| *address).collect()
     }

@@ -40,7 +40,8 @@ pub(super) enum Outgoing {
 /// What came from it.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Opened,
+    /// From this address of ours.
+    Opened(IpAddr),
     Frame(Bytes),
     Heard,
 }
@@ -123,7 +124,11 @@ pub(super) async fn carry(
         Some(Err(why)) => return why,
         None => return format!("no answer within {DIAL_DEADLINE:?}"),
     };
-    if !incoming(Incoming::Opened).await {
+    let local = match ws.get_ref().local_addr() {
+        Ok(address) => address.ip().to_canonical(),
+        Err(error) => return error.to_string(),
+    };
+    if !incoming(Incoming::Opened(local)).await {
         return "no longer wanted".to_owned();
     }
     loop {

@@ -30,15 +30,18 @@ impl Node {
             self.links.iter_mut().find(|(_, l)| l.router == router && l.correlation_id == correlation_id);
         let now = self.now;
         match (known, body) {
+            // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
+            // nothing but another path: the keys of the link stay what they were.
+            (Some((id, link)), InBody::Offer { sdp, edge }) if edge && is_restart(&sdp) => {
+                let id = *id;
+                link.remote = from;
+                self.on_restart_offer(router, id, &sdp);
+            }
             (Some((_, link)), _) if link.remote != from => {
                 self.counters.foreign_signals += 1;
                 if self.bursts.foreign.begins(now) {
                     warn!(from = from.as_str(); "signals for somebody else's link ignored");
                 }
-            }
-            (Some((id, _)), InBody::Offer { sdp, edge }) if edge && is_restart(&sdp) => {
-                let id = *id;
-                self.on_restart_offer(router, id, &sdp);
             }
             (Some((id, _)), InBody::Offer { .. }) => debug!(link:% = id; "repeated offer ignored"),
             (Some((_, link)), body) => {

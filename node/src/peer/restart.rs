@@ -68,10 +68,23 @@ impl Peer {
         let added = super::negotiation::add_local_candidates(&mut self.rtc, &new);
         self.trickle(&added);
         self.local.extend(added);
-        let lost = self.path.is_some_and(|path| !addresses.contains(&path.local));
+        let Some(path) = self.path.filter(|_| self.edge && self.state.is_open()) else { return };
+        let lost = !addresses.contains(&path.local);
         let pathless = matches!(self.state, State::Restarting(_)) && !new.is_empty();
-        if self.edge && self.state.is_open() && (lost || pathless) {
-            self.restart(now, RESTART_LIMIT);
+        // Loopback does not lead to where another address led.
+        let leads_there = |address: &SocketAddr| address.ip().is_loopback() == path.local.ip().is_loopback();
+        match (lost || pathless, addresses.iter().any(leads_there)) {
+            (true, true) => self.restart(now, RESTART_LIMIT),
+            (true, false) => self.await_address(now),
+            (false, _) => {}
+        }
+    }
+
+    /// Without any address there is nothing to offer: waits for one.
+    fn await_address(&mut self, now: Instant) {
+        if let State::Open { told } = self.state {
+            self.deadline = None;
+            self.enter(State::Restarting(Restart { told, ours: None, until: now + RESTART_LIMIT }));
         }
     }
 

@@ -243,16 +243,20 @@ impl Driver {
             Ok(found) => found,
             Err(error) => return warn!("cannot list the network interfaces: {error}"),
         };
-        if !self.sockets.follow(&found.usable) {
+        let addresses = if self.sockets.follow(&found.usable) {
+            let addresses = self.sockets.addresses();
+            info!("data travels on {addresses:?} now");
+            addresses
+        } else if self.watch.is_told() {
+            self.sockets.addresses() // the same, but a router may be in reach again
+        } else {
             return;
-        }
+        };
         if let Some((source, ..)) = &self.blocked
-            && !self.sockets.addresses().contains(source)
+            && !addresses.contains(source)
         {
             self.blocked = None; // its socket is gone
         }
-        let addresses = self.sockets.addresses();
-        info!("data travels on {addresses:?} now");
         // A connection from an address that is gone would be found dead much later.
         for router in self.routers.stranded(&found.present) {
             self.routers.hang_up(router);

@@ -51,7 +51,8 @@ pub enum Input<'a> {
         /// What it says.
         bytes: &'a [u8],
     },
-    /// These are the addresses of our sockets now. Links begun from here on use them; open ones move to them.
+    /// These are the addresses of our sockets now, or they are the same and the network around them changed. Links begun from
+    /// here on use them; open ones move to them; routers that could not be reached are dialled at once.
     Addresses(&'a [SocketAddr]),
     /// The WebSocket to this router is open.
     RouterOpened(RouterId),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver::{Loopback, RouterAddress};
-use clasp_node::{Event, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running};
+use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
@@ -15,6 +15,9 @@ use super::{ClientArgs, Failure, NodeArgs};
 
 /// The shortest beginning of a session id that is taken for one.
 const MIN_PREFIX: usize = 4;
+
+/// Sessions of one name that are tried: more than a host leaves behind.
+const MAX_ATTEMPTS: usize = 4;
 
 impl NodeArgs {
     pub(super) fn builder(&self) -> NodeBuilder {
@@ -40,6 +43,13 @@ pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) path: String,
     pub(super) after: Duration,
+}
+
+/// How an attempt to open a link ended.
+enum Attempt {
+    Linked(Link),
+    /// The session has ended already.
+    Gone(String),
 }
 
 /// A node at work for one command.
@@ -113,17 +123,37 @@ impl Client {
         })
     }
 
-    /// Opens a link. The node's own timeout applies.
-    pub(super) async fn connect(&self, peer: &PeerInfo) -> Result<Link, Failure> {
+    /// Waits for the peer that `wanted` names, and opens a link to it. The node's own timeout applies to each attempt.
+    ///
+    /// A router may announce a session for a moment longer than it lives, so the next one of that name is tried then.
+    pub(super) async fn reach(&self, wanted: &str) -> Result<(PeerInfo, Link), Failure> {
+        let mut attempts = 0;
+        loop {
+            let peer = self.find(wanted).await?;
+            attempts += 1;
+            match self.connect(&peer).await? {
+                Attempt::Linked(link) => return Ok((peer, link)),
+                Attempt::Gone(why) if wanted == peer.session || attempts == MAX_ATTEMPTS => {
+                    return Err(Failure::Failed(why));
+                }
+                Attempt::Gone(why) => log::info!("{why}"),
+            }
+        }
+    }
+
+    async fn connect(&self, peer: &PeerInfo) -> Result<Attempt, Failure> {
         let id = self.running.handle.connect(peer.router, &peer.session).await?;
         while let Some(event) = self.running.events.next().await {
             match event {
                 Event::Connected { link, path, after, .. } if link == id => {
                     let path = format!("{} to {}", path.local, path.remote);
-                    return Ok(Link { id, path, after });
+                    return Ok(Attempt::Linked(Link { id, path, after }));
                 }
                 Event::Failed { link, why, .. } if link == id => {
-                    return Err(Failure::Failed(why.to_string()));
+                    return match why {
+                        FailReason::NoSuchSession(_) => Ok(Attempt::Gone(why.to_string())),
+                        why => Err(Failure::Failed(why.to_string())),
+                    };
                 }
                 Event::Disconnected { link, why, .. } if link == id => {
                     return Err(Failure::Failed(why.to_string()));

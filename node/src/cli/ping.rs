@@ -16,8 +16,7 @@ const LOST_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: PingArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let client = Client::start(&args.client, executor).await?;
-    let peer = client.find(&args.peer).await?;
-    let link = client.connect(&peer).await?;
+    let (peer, link) = client.reach(&args.peer).await?;
     let json = args.client.json;
     if json {
         output::object(&json!({

@@ -32,8 +32,7 @@ pub(super) async fn run(args: SendArgs, executor: &Rc<LocalExecutor<'static>>) -
     let source = Source::open(&args.file)?;
     let client = Client::start(&args.client, executor).await?;
     let sent = interruptible(async {
-        let peer = client.find(&args.peer).await?;
-        let link = client.connect(&peer).await?;
+        let (_, link) = client.reach(&args.peer).await?;
         let begun = now();
         let progress = std::io::stderr().is_terminal() && !args.client.json;
         let bytes = transfer(&client, link.id, source, args.lines, progress).await?;

@@ -47,6 +47,11 @@ impl Watch {
         }
     }
 
+    /// Whether it speaks only when something has changed.
+    pub(super) fn is_told(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Ready when the addresses may have changed.
     pub(super) fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(socket) = &self.socket
@@ -75,7 +80,7 @@ impl Watch {
     }
 }
 
-/// A socket that hears of links and addresses.
+/// A socket that hears of links, addresses and routes.
 #[cfg(target_os = "linux")]
 fn subscribe() -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netlink, socket_with};
@@ -83,11 +88,15 @@ fn subscribe() -> io::Result<OwnedFd> {
     // linux/rtnetlink.h
     const RTMGRP_LINK: u32 = 0x1;
     const RTMGRP_IPV4_IFADDR: u32 = 0x10;
+    const RTMGRP_IPV4_ROUTE: u32 = 0x40;
     const RTMGRP_IPV6_IFADDR: u32 = 0x100;
+    const RTMGRP_IPV6_ROUTE: u32 = 0x400;
 
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+    // Routes too: an address may come a moment before the way out that makes it useful.
+    let v4 = RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE;
+    let groups = RTMGRP_LINK | v4 | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
     bind(&socket, &netlink::SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }

@@ -68,6 +68,9 @@ impl Peer {
         let added = super::negotiation::add_local_candidates(&mut self.rtc, &new);
         self.trickle(&added);
         self.local.extend(added);
+        if gone.is_empty() && new.is_empty() {
+            return;
+        }
         let Some(path) = self.path.filter(|_| self.edge && self.state.is_open()) else { return };
         let lost = !addresses.contains(&path.local);
         let pathless = matches!(self.state, State::Restarting(_)) && !new.is_empty();

@@ -19,6 +19,7 @@ mod output;
 mod restart;
 mod sdp;
 mod state;
+mod tail;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ use crate::wake::Wake;
 use channels::Channels;
 use liveness::Liveness;
 use state::State;
+use tail::TailProbe;
 
 /// dimpl queues 30 received records and then fails the connection; a drain after every 16 datagrams stays well below.
 pub const MAX_DATAGRAMS_PER_DRAIN: usize = 16;
@@ -65,6 +67,7 @@ pub struct Peer {
     /// What ends the current state by time: the attempt, or a grace period.
     deadline: Option<Wake>,
     liveness: Liveness,
+    tail: TailProbe,
     /// Bytes handed to the reliable channel so far.
     written: u64,
     /// The media section's identifier in our `Rtc`, and the one both sides write.
@@ -185,7 +188,10 @@ impl Peer {
         }
         match self.state {
             State::Restarting(_) => self.on_restart_timer(now),
-            State::Open { .. } if self.edge => self.check_liveness(now),
+            State::Open { .. } if self.edge => {
+                self.probe_tail(now);
+                self.check_liveness(now);
+            }
             _ => {}
         }
     }
@@ -196,7 +202,7 @@ impl Peer {
             State::Restarting(restart) => Some(restart.wake()),
             State::Open { .. } if self.edge => {
                 let in_flight = self.in_flight() > 0;
-                Some(self.liveness.wake(in_flight))
+                Wake::earliest(Some(self.liveness.wake(in_flight)), self.tail.wake())
             }
             _ => None,
         };
@@ -263,6 +269,7 @@ impl Peer {
                         self.state = State::Gone;
                         return PeerOutput::Gone;
                     }
+                    self.look_at_tail(now);
                     return PeerOutput::Idle(self.wake(at));
                 }
                 Err(error) => self.fail_transport(now, &error.to_string()),

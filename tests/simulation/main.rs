@@ -3,6 +3,7 @@
 mod establishing;
 mod failing;
 mod hostile;
+mod lone_messages;
 mod readme;
 mod router_trouble;
 mod signals_in_disorder;

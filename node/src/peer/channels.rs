@@ -124,6 +124,11 @@ impl Channels {
         if self.reliable == Some(id) { Channel::Reliable } else { Channel::Stream }
     }
 
+    /// Whether nothing waits to be written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.reliable_queue.is_empty() && self.stream_queue.is_empty()
+    }
+
     pub(super) fn push(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
         match channel {
             Channel::Reliable => self.reliable_queue.push(message).map_err(|Full(message)| {
@@ -239,6 +244,11 @@ pub(super) fn ping(now: Instant, epoch: Instant) -> (u64, Bytes) {
 /// Asks for a sign of life.
 pub(super) fn keep_alive() -> Bytes {
     encode(&Message::Ping)
+}
+
+/// Says nothing: a sign of life that asks for none.
+pub(super) fn tail_probe() -> Bytes {
+    encode(&Message::Pong)
 }
 
 fn micros(now: Instant, epoch: Instant) -> u64 {

@@ -73,11 +73,12 @@ impl Peer {
         let len = message.len() as u64;
         match handle.write(true, message) {
             Ok(true) => {
-                if channel == Channel::Reliable {
-                    self.written += len;
-                }
                 if self.channels.written(channel) {
                     self.out.push_back(PeerOutput::Writable);
+                }
+                if channel == Channel::Reliable {
+                    self.written += len;
+                    self.watch_tail(now);
                 }
                 true
             }
@@ -97,6 +98,31 @@ impl Peer {
             {
                 trace!(error:% = error; "no room for a ping"); // then there is data whose acknowledgements tell as much
             }
+        }
+    }
+
+    /// The end of a burst is watched until it is acknowledged. A stock application would be told of the probes.
+    pub(super) fn watch_tail(&mut self, now: Instant) {
+        if self.edge && self.channels.is_open(Channel::Stream) && self.channels.is_idle() {
+            let in_flight = self.in_flight();
+            self.tail.written(now, in_flight);
+        }
+    }
+
+    pub(super) fn look_at_tail(&mut self, now: Instant) {
+        if self.tail.is_armed() {
+            let in_flight = self.in_flight();
+            self.tail.look(now, in_flight);
+        }
+    }
+
+    pub(super) fn probe_tail(&mut self, now: Instant) {
+        if !self.channels.is_idle() {
+            self.tail.disarm(); // the last of what waits is watched when it is written
+        } else if self.tail.take_due(now)
+            && let Err(error) = self.channels.push(Channel::Stream, channels::tail_probe())
+        {
+            trace!(error:% = error; "no tail probe");
         }
     }
 

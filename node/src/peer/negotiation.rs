@@ -14,6 +14,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 use super::channels::Channels;
 use super::liveness::Liveness;
 use super::state::State;
+use super::tail::TailProbe;
 use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto, sdp};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::limits::{
@@ -121,6 +122,7 @@ impl Peer {
             connect_timeout: setup.connect_timeout,
             deadline: Some(Wake::new(now + setup.connect_timeout, "connect timeout")),
             liveness: Liveness::new(now),
+            tail: TailProbe::default(),
             written: 0,
             own_mid: String::new(),
             wire_mid: String::new(),

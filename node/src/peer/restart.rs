@@ -186,6 +186,8 @@ impl Peer {
             self.liveness.heard(now);
             self.out.push_back(PeerOutput::Step(Step::IceConnected));
             self.enter(State::Open { told });
+            // What was sent into the old path is lost; unless it filled the window, probes tell sooner than the timer.
+            self.watch_tail(now);
         }
     }
 

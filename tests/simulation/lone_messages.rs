@@ -1,0 +1,51 @@
+//! How long a message takes that nothing follows, when packets are lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clasp_node::{Channel, Event};
+use e2e::{Network, World};
+
+use crate::establishing::linked;
+
+/// Sends a message every half second and returns how long each took, sorted.
+fn latencies(seed: u64, count: u32, one_way: Duration, loss: f64) -> Vec<Duration> {
+    let mut world = World::seeded(seed);
+    let (a, b, link, _) = linked(&mut world);
+    world.set_network(Network { latency: one_way, jitter: Duration::ZERO, loss });
+    let mut sent = Vec::new();
+    for n in 0..count {
+        sent.push(world.elapsed());
+        let message = Bytes::from(n.to_be_bytes().to_vec());
+        world.with_node(a, |node, now| node.send(now, link, Channel::Reliable, message)).expect("open");
+        world.run_for(Duration::from_millis(500));
+    }
+    world.run_for(Duration::from_secs(20));
+    let arrived = world.told(b).iter().filter_map(|(at, event)| match event {
+        Event::Data { .. } => Some(*at),
+        _ => None,
+    });
+    let mut took: Vec<_> = arrived.zip(&sent).map(|(at, sent)| at - *sent).collect();
+    assert_eq!(took.len(), count as usize, "seed {seed}: every message arrives, once");
+    took.sort_unstable();
+    took
+}
+
+#[test]
+fn a_lost_lone_message_is_repeated_long_before_the_retransmission_timer() {
+    let mut all: Vec<_> =
+        (0..8).flat_map(|seed| latencies(seed, 250, Duration::from_millis(10), 0.01)).collect();
+    all.sort_unstable();
+    let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
+    let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
+    println!("1 % loss, round trip 20 ms: p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, worst {:?}", at(1.0));
+    assert_eq!(p50, Duration::from_millis(10));
+    assert!(p99 < Duration::from_millis(150), "{p99:?}");
+    assert!(p999 < Duration::from_millis(250), "{p999:?}: SCTP's own timer takes a second");
+}
+
+#[test]
+fn without_loss_nothing_waits() {
+    let took = latencies(1, 20, Duration::from_millis(10), 0.0);
+    assert!(took.iter().all(|took| *took == Duration::from_millis(10)), "{took:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{MAX_OFFERS_IN_PROGRESS, MAX_PEERS, SCTP_SEND_BUFFER_BYTES};
+use crate::limits::{MAX_OFFERS_IN_PROGRESS, MAX_PEERS, OFFERS_PER_SECOND, SCTP_SEND_BUFFER_BYTES};
 
 /// A value out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,9 @@ pub struct NodeConfig {
     pub max_peers: usize,
     /// Links connecting at once, 1 to [`MAX_OFFERS_IN_PROGRESS`]. Default [`MAX_OFFERS_IN_PROGRESS`].
     pub max_offers_in_progress: usize,
+    /// Offers of peers taken per second, on average, 1 to 1000; [`MAX_OFFERS_IN_PROGRESS`] may come in one burst. Default
+    /// [`OFFERS_PER_SECOND`].
+    pub offers_per_second: u32,
     /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
 }
@@ -45,6 +48,7 @@ impl Default for NodeConfig {
             keep_alive: Duration::from_secs(60),
             max_peers: MAX_PEERS,
             max_offers_in_progress: MAX_OFFERS_IN_PROGRESS,
+            offers_per_second: OFFERS_PER_SECOND,
             send_buffer_bytes: SCTP_SEND_BUFFER_BYTES,
         }
     }
@@ -85,6 +89,12 @@ impl NodeConfig {
             "1 to 8",
         )?;
         within(
+            (1..=1000).contains(&self.offers_per_second),
+            "offers_per_second",
+            self.offers_per_second.to_string(),
+            "1 to 1000",
+        )?;
+        within(
             (64 * 1024..=1024 * 1024).contains(&self.send_buffer_bytes),
             "send_buffer_bytes",
             self.send_buffer_bytes.to_string(),
@@ -102,12 +112,13 @@ mod tests {
         let valid = NodeConfig::default();
         assert_eq!(valid.check(), Ok(()));
         type Broken = (&'static str, fn(&mut NodeConfig));
-        let broken: [Broken; 6] = [
+        let broken: [Broken; 7] = [
             ("name", |c| c.name.clear()),
             ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
             ("keep_alive", |c| c.keep_alive = Duration::from_secs(601)),
             ("max_peers", |c| c.max_peers = 17),
             ("max_offers_in_progress", |c| c.max_offers_in_progress = 0),
+            ("offers_per_second", |c| c.offers_per_second = 0),
             ("send_buffer_bytes", |c| c.send_buffer_bytes = 1),
         ];
         for (field, breaks) in broken {

@@ -28,7 +28,7 @@ pub use commands::{ConnectError, LinkInfo};
 use crate::burst::Burst;
 use crate::config::{ConfigError, NodeConfig};
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
-use crate::limits::{MAX_ROUTERS, OFFERS_PER_SECOND, REFUSALS_PER_SECOND};
+use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND};
 use crate::peer::{Certificate, CertificateError, Ended, Peer, PeerOutput, Setup};
 use crate::session::{Identity, Session, SessionOutput};
 use crate::wake::Wake;
@@ -226,6 +226,7 @@ impl Node {
             })
             .collect();
         let offers_at_once = u32::try_from(config.max_offers_in_progress).unwrap_or(u32::MAX);
+        let offers_per_second = config.offers_per_second;
         Ok(Self {
             local: Local { config, certificate, addresses: Vec::new() },
             rng,
@@ -235,7 +236,7 @@ impl Node {
             next_link: 0,
             roster: Roster::default(),
             early: EarlyCandidates::default(),
-            offers: Bucket::new(now, offers_at_once, OFFERS_PER_SECOND),
+            offers: Bucket::new(now, offers_at_once, offers_per_second),
             refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
             bursts: Bursts::default(),
             out: VecDeque::new(),
@@ -396,7 +397,10 @@ impl Node {
         let (router, now) = (info.router, self.now);
         match self.roster.note(info.clone()) {
             Noted::Same => return,
-            Noted::New => self.with_session(router, |session| session.announce_soon(now)),
+            Noted::New => {
+                let peers = self.roster.iter().filter(|peer| peer.router == router).count();
+                self.with_session(router, |session| session.announce_soon(now, peers));
+            }
             Noted::Changed => {}
         }
         self.event(Event::PeerSeen(info));

@@ -33,13 +33,14 @@ pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
-pub(crate) use sdp::is_restart;
+pub(crate) use sdp::restart_number;
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
 use channels::Channels;
 use liveness::Liveness;
+use restart::Restarts;
 use state::State;
 use tail::TailProbe;
 
@@ -75,6 +76,7 @@ pub struct Peer {
     wire_mid: String,
     /// Our candidates.
     local: Vec<Candidate>,
+    restarts: Restarts,
     /// Remote candidates that came before the answer.
     waiting_candidates: heapless::Deque<String, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     /// Candidates that came by signal.

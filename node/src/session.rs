@@ -35,9 +35,12 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 /// Without any by then, the router is gone.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Newcomers on a router that does not replay announces learn us from a repeated one, sent after a random delay up to this
-/// (so that a crowd does not answer in the same instant).
-const REANNOUNCE_DELAY_MS: std::ops::Range<u64> = 20..400;
+/// Newcomers on a router that does not replay announces learn us from a repeated one, sent after a random delay up to this, so
+/// that a few do not answer in the same instant.
+const REANNOUNCE_DELAY: Duration = Duration::from_millis(400);
+
+/// A crowd takes longer, each peer for itself: what all of them say together stays the same, about twenty announces a second.
+const REANNOUNCE_DELAY_PER_PEER: Duration = Duration::from_millis(100);
 
 /// Subscription ids, in the order the stock native client uses them.
 const SIGNAL_SUBSCRIPTION: u32 = 1;
@@ -214,9 +217,11 @@ impl Session {
         Ok(())
     }
 
-    /// A newcomer was seen that may not know us yet: announces again, soon but not at once.
-    pub fn announce_soon(&mut self, now: Instant) {
-        let delay = Duration::from_millis(self.rng.random_range(REANNOUNCE_DELAY_MS));
+    /// A newcomer was seen that may not know us yet, on a router where `peers` are known: announces again, soon but not at once.
+    pub fn announce_soon(&mut self, now: Instant, peers: usize) {
+        let crowd = REANNOUNCE_DELAY_PER_PEER * u32::try_from(peers).unwrap_or(u32::MAX);
+        let longest = REANNOUNCE_DELAY.max(crowd);
+        let delay = longest.mul_f64(self.rng.random_range(0.05..1.0));
         if let State::Ready { reannounce_at, .. } = &mut self.state {
             reannounce_at.get_or_insert(now + delay);
         }

@@ -41,8 +41,16 @@ impl RealRouter {
     /// # Errors
     /// When it cannot listen there.
     pub async fn start_on(executor: &Executor, address: &str) -> Result<Self, String> {
+        Self::start_with(executor, address, Config::default()).await
+    }
+
+    /// As [`Self::start_on`], with a configuration.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn start_with(executor: &Executor, address: &str, config: Config) -> Result<Self, String> {
         let address = address.parse().map_err(|error| format!("{address}: {error}"))?;
-        let config = Config::default().with_bind(&[address]).map_err(|error| error.to_string())?;
+        let config = config.with_bind(&[address]).map_err(|error| error.to_string())?;
         let seed = clasp_node::driver::seed().map_err(|error| error.to_string())?;
         let server = Server::bind(config, seed, executor.clone()).await.map_err(|error| error.to_string())?;
         let serving = server.clone();
@@ -117,6 +125,11 @@ impl RealNode {
     #[must_use]
     pub fn told(&self) -> Vec<(Instant, Event)> {
         self.told.borrow().clone()
+    }
+
+    /// Forgets what it told, but for its session.
+    pub fn forget(&self) {
+        self.told.borrow_mut().retain(|(_, event)| matches!(event, Event::RouterReady { .. }));
     }
 
     /// How many of its events match.

@@ -40,6 +40,8 @@ struct SimNode {
     stalled: bool,
     /// Does nothing any more.
     dead: bool,
+    /// Its core was given something since it was last drained.
+    touched: bool,
 }
 
 enum Arrival {
@@ -49,6 +51,7 @@ enum Arrival {
     Opened { node: usize, connection: ConnectionId },
     Refused { node: usize },
     Heard { node: usize, connection: ConnectionId },
+    HeardAtRouter { connection: ConnectionId },
     ClosedAtNode { node: usize, connection: ConnectionId, why: String },
     ClosedAtRouter { connection: ConnectionId },
 }
@@ -149,6 +152,7 @@ impl World {
             told: Vec::new(),
             stalled: false,
             dead: false,
+            touched: true,
         });
         let now = self.now;
         self.at(index).core.handle_input(now, Input::Addresses(&[address]));
@@ -331,7 +335,9 @@ impl World {
     }
 
     fn at(&mut self, index: usize) -> &mut SimNode {
-        self.nodes.get_mut(index).expect("a node of this world")
+        let node = self.nodes.get_mut(index).expect("a node of this world");
+        node.touched = true;
+        node
     }
 
     fn seed32(&mut self) -> [u8; 32] {
@@ -414,6 +420,9 @@ impl World {
                     node.core.handle_input(now, Input::RouterClosed(ROUTER, &why));
                 }
             }
+            Arrival::HeardAtRouter { connection } => {
+                self.tell_router(router_lite::Input::Heard { connection });
+            }
             Arrival::ClosedAtRouter { connection } => {
                 self.tell_router(router_lite::Input::Closed { connection });
             }
@@ -431,6 +440,7 @@ impl World {
         let now = self.now;
         let due = |node: &&mut SimNode| !node.dead && node.wake.is_some_and(|at| at <= now);
         for node in self.nodes.iter_mut().filter(due) {
+            node.touched = true;
             node.core.handle_input(now, Input::Timeout);
         }
         if self.router_wake.is_some_and(|at| at <= now) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::{Channel, Event};
-use e2e::World;
+use e2e::{NodeId, World};
 
 use crate::establishing::{connected, linked};
 
@@ -101,4 +101,44 @@ fn signals_of_an_absent_router_are_sent_when_it_is_back() {
     assert_eq!(world.count(a, |e| matches!(e, Event::Failed { .. })), 1, "{:?}", world.told(a));
     assert_eq!(connected(&world, a), 0);
     assert_eq!(world.with_node(a, |n, _| n.counters().pending_signals_dropped), 0);
+}
+
+#[test]
+fn two_hundred_nodes_do_not_storm_a_router_that_comes_back() {
+    const NODES: usize = 200;
+    const BUCKET_MS: u128 = 500;
+    let mut world = World::seeded(11);
+    let nodes: Vec<_> = (0..NODES).map(|n| world.node(&format!("n{n}"))).collect();
+    assert!(world.run_until(Duration::from_secs(30), |w| nodes.iter().all(|n| w.session(*n).is_some())));
+    world.kill_router();
+    world.run_for(Duration::from_secs(20));
+    let back_at = world.elapsed();
+    world.start_router();
+    let all = world.run_until(Duration::from_secs(60), |w| nodes.iter().all(|n| w.session(*n).is_some()));
+    assert!(all, "{} of {NODES} are back", nodes.iter().filter(|n| world.session(**n).is_some()).count());
+    let arrived = |node: &_| {
+        let again =
+            |(at, event): &&(Duration, Event)| *at >= back_at && matches!(event, Event::RouterReady { .. });
+        world.told(*node).iter().find(again).map(|(at, _)| *at - back_at)
+    };
+    let arrivals: Vec<_> = nodes.iter().filter_map(arrived).collect();
+    assert_eq!(arrivals.len(), NODES, "each is welcomed");
+    let mut histogram = std::collections::BTreeMap::<u128, usize>::new();
+    for arrival in &arrivals {
+        *histogram.entry(arrival.as_millis() / BUCKET_MS).or_default() += 1;
+    }
+    for (bucket, count) in &histogram {
+        println!("{:5} ms {:3} {}", bucket * BUCKET_MS, count, "#".repeat(*count));
+    }
+    let most = histogram.values().max().copied().unwrap_or_default();
+    assert!(most <= NODES / 10, "{most} of {NODES} came within {BUCKET_MS} ms");
+    let again = world.run_until(Duration::from_secs(25), |w| nodes.iter().any(|n| w.session(*n).is_none()));
+    let lost = |n: &NodeId| {
+        world.told(*n).iter().rev().find(|(_, e)| matches!(e, Event::RouterLost { .. })).cloned()
+    };
+    assert!(
+        !again,
+        "nobody is thrown out again: {:?}",
+        nodes.iter().find(|n| world.session(**n).is_none()).map(lost)
+    );
 }

@@ -6,7 +6,7 @@ use log::{debug, warn};
 use super::{Link, Node};
 use crate::event::{Event, LinkId, LinkState, RouterId};
 use crate::limits::{MAX_CANDIDATE_BYTES, MAX_CORRELATION_ID_BYTES, MAX_REASON_BYTES, MAX_SESSION_ID_BYTES};
-use crate::peer::{OutSignal, Peer, is_restart};
+use crate::peer::{OutSignal, Peer, restart_number};
 use crate::session::{InBody, InSignal};
 
 /// The reason in the `disconnected` signal a router sends for a session that ended. It says nothing about the data channel, which
@@ -29,13 +29,17 @@ impl Node {
         let known =
             self.links.iter_mut().find(|(_, l)| l.router == router && l.correlation_id == correlation_id);
         let now = self.now;
+        let restart = match &body {
+            InBody::Offer { sdp, edge: true } => restart_number(sdp),
+            _ => None,
+        };
         match (known, body) {
             // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
             // nothing but another path: the keys of the link stay what they were.
-            (Some((id, link)), InBody::Offer { sdp, edge }) if edge && is_restart(&sdp) => {
+            (Some((id, link)), InBody::Offer { sdp, .. }) if restart.is_some() => {
                 let id = *id;
                 link.remote = from;
-                self.on_restart_offer(router, id, &sdp);
+                self.on_restart_offer(router, id, restart.unwrap_or_default(), &sdp);
             }
             (Some((_, link)), _) if link.remote != from => {
                 self.counters.foreign_signals += 1;
@@ -77,7 +81,7 @@ impl Node {
     }
 
     /// The peer asks for another path of an open link. Counted with the offers: each makes us send checks.
-    fn on_restart_offer(&mut self, router: RouterId, id: LinkId, sdp: &str) {
+    fn on_restart_offer(&mut self, router: RouterId, id: LinkId, number: u32, sdp: &str) {
         let now = self.now;
         if !self.offers.take(now) {
             self.counters.offers_refused += 1;
@@ -86,7 +90,7 @@ impl Node {
         let own = self.routers.get(usize::from(router.0)).and_then(|entry| entry.session.id());
         if let Some(link) = self.links.get_mut(&id) {
             let ours_stands = own.is_some_and(|own| own < link.remote.as_str());
-            link.peer.handle_restart_offer(now, sdp, ours_stands);
+            link.peer.handle_restart_offer(now, number, sdp, ours_stands);
             link.dirty = true;
         }
     }
@@ -99,7 +103,7 @@ impl Node {
             debug!(link:% = id; "crossing offer: theirs stands");
             return self.answer_instead(id, correlation_id, sdp);
         }
-        let limit = if is_restart(sdp) {
+        let limit = if restart_number(sdp).is_some() {
             Some(NO_SUCH_LINK)
         } else if self.links.len() >= self.local.config.max_peers {
             Some("too many peers")

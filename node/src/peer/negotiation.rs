@@ -13,6 +13,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use super::channels::Channels;
 use super::liveness::Liveness;
+use super::restart::Restarts;
 use super::state::State;
 use super::tail::TailProbe;
 use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto, sdp};
@@ -127,6 +128,7 @@ impl Peer {
             own_mid: String::new(),
             wire_mid: String::new(),
             local: Vec::new(),
+            restarts: Restarts::default(),
             waiting_candidates: heapless::Deque::new(),
             trickled: 0,
             remote_addresses: heapless::Vec::new(),

@@ -38,6 +38,16 @@ struct OurOffer {
     outdated: bool,
 }
 
+/// Which restarts there were in the life of a link.
+#[derive(Debug, Default)]
+pub(super) struct Restarts {
+    /// How many we have offered.
+    offered: u32,
+    /// The number of the last offer of the peer that was answered, and what was answered.
+    answered: u32,
+    answer: String,
+}
+
 impl Restart {
     pub(super) fn wake(&self) -> Wake {
         let resend = self.ours.as_ref().map(|ours| Wake::new(ours.resend_at, "restart offer again"));
@@ -108,14 +118,23 @@ impl Peer {
         // Our candidates stay as they are; those whose address is gone are invalid already.
         let _credentials = changes.ice_restart(true);
         let Some((offer, pending)) = changes.apply() else { return };
-        let text = sdp::as_restart(&sdp::with_mid(&offer.to_sdp_string(), &self.wire_mid));
+        self.restarts.offered += 1;
+        let text = sdp::with_mid(&offer.to_sdp_string(), &self.wire_mid);
+        let text = sdp::as_restart(&text, self.restarts.offered);
         self.signal(OutSignal::Offer(text.clone()), Step::RestartOfferSent);
         let ours = OurOffer { pending, text, resend_at: now + RESEND_OFFER, outdated: false };
         self.enter(State::Restarting(Restart { told, ours: Some(ours), until }));
     }
 
-    /// Takes the peer's offer of a restart. `ours_stands`: should both have offered one, the peer answers ours.
-    pub fn handle_restart_offer(&mut self, now: Instant, offer: &str, ours_stands: bool) {
+    /// Takes the peer's `number`th offer of a restart. `ours_stands`: should both have offered one, the peer answers ours.
+    pub fn handle_restart_offer(&mut self, now: Instant, number: u32, offer: &str, ours_stands: bool) {
+        if number == self.restarts.answered && self.state.is_open() {
+            // The answer was lost or is still on its way.
+            return self.out.push_back(PeerOutput::Signal(OutSignal::Answer(self.restarts.answer.clone())));
+        }
+        if number < self.restarts.answered {
+            return debug!(number; "late restart offer ignored");
+        }
         let told = match &self.state {
             State::Open { told } => *told,
             State::Restarting(restart) if restart.awaits_answer() && ours_stands => {
@@ -134,6 +153,7 @@ impl Peer {
             Ok(answer) => sdp::with_mid(&answer.to_sdp_string(), &self.wire_mid),
             Err(error) => return info!(error:% = error; "restart offer ignored"),
         };
+        (self.restarts.answered, self.restarts.answer) = (number, answer.clone());
         self.out.push_back(PeerOutput::Step(Step::RestartOfferReceived));
         self.signal(OutSignal::Answer(answer), Step::AnswerSent);
         self.await_checks(now, told, &remote_candidates);

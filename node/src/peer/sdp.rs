@@ -76,19 +76,19 @@ pub(super) fn with_mid(text: &str, mid: &str) -> String {
 }
 
 /// Marks an offer as one that only asks for another path of a link that is open. Without the mark a peer that has lost the
-/// link meanwhile could not tell it from the offer of a new one.
-const RESTART: &str = "a=x-clasp-restart";
+/// link meanwhile could not tell it from the offer of a new one. The number tells a repeated or late offer from a new one.
+const RESTART: &str = "a=x-clasp-restart:";
 
-/// Puts the mark into an offer.
-pub(super) fn as_restart(text: &str) -> String {
+/// Puts the mark into the sender's `number`th such offer.
+pub(super) fn as_restart(text: &str, number: u32) -> String {
     let at = text.find("m=").unwrap_or(text.len());
     let (session, media) = text.split_at(at);
-    [session, RESTART, "\r\n", media].concat()
+    format!("{session}{RESTART}{number}\r\n{media}")
 }
 
-/// Whether an offer carries the mark.
-pub(crate) fn is_restart(text: &str) -> bool {
-    text.lines().any(|line| line == RESTART)
+/// The number in the mark, if the offer carries one.
+pub(crate) fn restart_number(text: &str) -> Option<u32> {
+    text.lines().find_map(|line| line.strip_prefix(RESTART)?.parse().ok())
 }
 
 /// The identifier of the first media section.
@@ -139,11 +139,12 @@ mod tests {
 
     #[test]
     fn the_mark_of_a_restart_stands_in_the_session_part() {
-        let marked = as_restart(OFFER);
-        assert!(is_restart(&marked) && !is_restart(OFFER));
+        let marked = as_restart(OFFER, 17);
+        assert_eq!((restart_number(&marked), restart_number(OFFER)), (Some(17), None));
         assert_eq!(check(&marked), Ok(()));
         assert!(marked.find(RESTART) < marked.find("m="));
-        assert_eq!(marked.replace("a=x-clasp-restart\r\n", ""), OFFER);
+        assert_eq!(marked.replace("a=x-clasp-restart:17\r\n", ""), OFFER);
+        assert_eq!(restart_number("a=x-clasp-restart:-1\r\n"), None);
     }
 
     #[test]

@@ -12,8 +12,10 @@ use super::{Arrival, NodeId, WRITE_BYTES, World};
 impl World {
     /// Carries out what everybody wants, until nobody wants anything.
     pub(super) fn settle(&mut self) {
-        for node in 0..self.nodes.len() {
-            self.settle_node(node);
+        for index in 0..self.nodes.len() {
+            if self.nodes.get(index).is_some_and(|node| node.touched) {
+                self.settle_node(index);
+            }
         }
         self.settle_router();
     }
@@ -53,7 +55,8 @@ impl World {
                     self.at(index).told.push((at, event));
                 }
                 Output::Idle { wake } => {
-                    self.at(index).wake = wake.map(|wake| wake.at);
+                    let node = self.at(index);
+                    (node.wake, node.touched) = (wake.map(|wake| wake.at), false);
                     return;
                 }
                 Output::RouterPing(_) => {
@@ -83,6 +86,11 @@ impl World {
         while let Some(router) = &mut self.router {
             match router.poll_output() {
                 router_lite::Output::Transmit { connection, .. } => self.write(connection),
+                router_lite::Output::Ping { connection }
+                    if self.nodes.iter().any(|n| n.connection == Some(connection)) =>
+                {
+                    self.arrive(latency * 2, Arrival::HeardAtRouter { connection });
+                }
                 router_lite::Output::Close { connection, reason } => {
                     if let Some(node) = self.nodes.iter().position(|n| n.connection == Some(connection)) {
                         let why = reason.text().to_owned();

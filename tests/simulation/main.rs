@@ -4,6 +4,7 @@ mod establishing;
 mod failing;
 mod hostile;
 mod lone_messages;
+mod lottery;
 mod readme;
 mod router_trouble;
 mod signals_in_disorder;

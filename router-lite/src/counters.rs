@@ -24,14 +24,29 @@ macro_rules! refusals {
             pub sessions: u64,
             /// Frames received.
             pub frames_in: u64,
+            /// Their bytes.
+            pub bytes_in: u64,
             /// Frames put into outboxes.
             pub frames_out: u64,
+            /// Frames taken out of them to be sent.
+            pub frames_sent: u64,
+            /// Their bytes.
+            pub bytes_sent: u64,
+            /// P2P signals passed on.
+            pub signals_relayed: u64,
+            /// P2P signals that were not, for whatever reason.
+            pub signals_undelivered: u64,
             /// Parameters that expired.
             pub params_expired: u64,
             $($(#[$doc])* pub $field: u64,)*
         }
 
         impl Counters {
+            /// Every kind of refusal: what its counter is called here, and how often it happened.
+            pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field),)*].into_iter()
+            }
+
             fn of(&mut self, kind: Refusal) -> &mut u64 {
                 match kind { $(Refusal::$kind => &mut self.$field,)* }
             }
@@ -100,6 +115,8 @@ refusals! {
     GestureForgotten, gestures_forgotten, "too many gestures at once";
     /// TCP connections that were neither WebSocket clients nor probes.
     NotWebSocket, bad_http_requests, "request that is not for a CLASP router";
+    /// Requests for metrics from where they are not told.
+    Metrics, metrics_refused, "metrics refused to a stranger";
     /// WebSocket messages above the largest frame.
     Oversize, oversize_messages, "WebSocket message too large";
 }

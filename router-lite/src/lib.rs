@@ -7,6 +7,7 @@
 //! What it serves: HELLO, WELCOME, SNAPSHOT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, SET, GET, BUNDLE, SYNC, PING, ANNOUNCE,
 //! QUERY and P2P signalling. What it does not: REPLAY, FEDERATION_SYNC, tokens, TLS.
 
+pub mod exposition;
 pub mod limits;
 
 mod access;

@@ -13,6 +13,7 @@ mod audit;
 mod bundle;
 mod frames;
 mod lifecycle;
+mod metrics;
 mod publish;
 mod query;
 mod set;
@@ -154,11 +155,11 @@ impl Router {
     /// The next frame to write to `connection`, if it has at most `max_bytes`. What was taken counts as sent.
     pub fn poll_transmit(&mut self, connection: ConnectionId, max_bytes: usize) -> Option<Bytes> {
         let slot = self.slots.find(connection)?;
-        let frame = self.slots.get_mut(slot)?.outbox.pop(max_bytes);
-        if frame.is_some() {
-            self.pump_backlog(slot);
-        }
-        frame
+        let frame = self.slots.get_mut(slot)?.outbox.pop(max_bytes)?;
+        self.tally.counters.frames_sent += 1;
+        self.tally.counters.bytes_sent += frame.len() as u64;
+        self.pump_backlog(slot);
+        Some(frame)
     }
 
     /// When the next connection may be accepted: now if there is room for another handshake, otherwise when the oldest

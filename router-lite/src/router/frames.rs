@@ -15,6 +15,7 @@ use crate::{
 impl Router {
     pub(super) fn handle_frame(&mut self, slot: Slot, frame: &Bytes) {
         self.tally.counters.frames_in += 1;
+        self.tally.counters.bytes_in += frame.len() as u64;
         let now = self.now.instant;
         let Some(connection) = self.slots.get_mut(slot) else { return };
         connection.heard(now);

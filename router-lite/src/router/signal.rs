@@ -24,26 +24,39 @@ pub(super) struct Goodbyes {
 }
 
 impl Router {
-    /// Exactly one copy, to that session only, through its outbox. A target that does not keep up costs the signal
-    /// and not the target's session: a stranger could end it otherwise.
     pub(super) fn handle_signal(&mut self, slot: Slot, publish: &Publish<'_>, target: &str) {
-        let Some(sender) = self.slots.get(slot).and_then(|connection| connection.session()) else { return };
+        if self.relay_signal(slot, publish, target) {
+            self.tally.counters.signals_relayed += 1;
+        } else {
+            self.tally.counters.signals_undelivered += 1;
+        }
+    }
+
+    /// Exactly one copy, to that session only, through its outbox. A target that does not keep up costs the signal
+    /// and not the target's session: a stranger could end it otherwise. Says whether the signal is on its way.
+    fn relay_signal(&mut self, slot: Slot, publish: &Publish<'_>, target: &str) -> bool {
+        let Some(sender) = self.slots.get(slot).and_then(|connection| connection.session()) else {
+            return false;
+        };
         let (sender, sender_text) = (sender.id, sender.text.clone());
         let found = SessionId::from_wire(target).and_then(|id| Some((id, *self.sessions.get(&id)?)));
         let Some((target_id, target_slot)) = found else {
             self.tally.note(self.now.instant, Refusal::UnknownTarget, &publish.address);
             let text = format!("Target session not found: {target}");
-            return self.reply_error(slot, 404, &text, Some(publish.address));
+            self.reply_error(slot, 404, &text, Some(publish.address));
+            return false;
         };
-        let Some(frame) = self.encode_signal(slot, publish, &sender_text) else { return };
+        let Some(frame) = self.encode_signal(slot, publish, &sender_text) else { return false };
         if self.try_push(target_slot, frame, Class::Reliable).is_err() {
             self.tally.note(self.now.instant, Refusal::TargetBusy, &target);
             let text = format!("Buffer overflow: session {target} does not keep up");
-            return self.reply_error(slot, 503, &text, Some(publish.address));
+            self.reply_error(slot, 503, &text, Some(publish.address));
+            return false;
         }
         if slot != target_slot {
             self.note_link(publish, (slot, sender), (target_slot, target_id));
         }
+        true
     }
 
     fn encode_signal(&mut self, slot: Slot, publish: &Publish<'_>, sender: &str) -> Option<Bytes> {

@@ -3,6 +3,8 @@
 
 #[path = "../support/messages.rs"]
 mod messages;
+#[path = "../support/openmetrics.rs"]
+mod openmetrics;
 mod room;
 
 mod bundles;
@@ -10,6 +12,7 @@ mod gestures;
 mod handshake;
 mod hostile;
 mod liveness;
+mod metrics;
 mod outboxes;
 mod peers;
 mod pubsub;

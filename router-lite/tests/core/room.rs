@@ -158,6 +158,10 @@ impl Room {
         self.hears(who)
     }
 
+    pub(crate) fn may_read_metrics(&self, who: Who) -> bool {
+        self.router.allows_metrics(who.0)
+    }
+
     pub(crate) fn closed(&self, who: Who) -> Option<CloseReason> {
         self.seats[&who].closed
     }

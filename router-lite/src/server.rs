@@ -13,6 +13,7 @@ mod hub;
 mod line;
 mod listen;
 mod local;
+mod metrics;
 mod notify;
 mod stream;
 
@@ -27,6 +28,7 @@ pub use local::{Closed, LocalSession};
 use crate::{
     config::Config,
     counters::Counters,
+    exposition::Exposition,
     io::Input,
     router::Counts,
     server::{hub::Hub, notify::Notify},
@@ -133,6 +135,12 @@ impl Server {
     #[must_use]
     pub fn lingering(&self) -> usize {
         self.0.hub.lingering.get()
+    }
+
+    /// Has `write` add to what `GET /metrics` tells, each time somebody asks. It must not wait for anything, and what it
+    /// writes must not grow with what strangers do. A later call replaces the earlier one.
+    pub fn add_metrics(&self, write: impl Fn(&mut Exposition) + 'static) {
+        self.0.hub.more_metrics.replace(Some(Rc::new(write)));
     }
 
     /// Accepts clients until [`Server::shutdown`] is done. To be awaited once.

@@ -14,6 +14,7 @@ use crate::{
         http::{self, Asked, MAX_HEAD_BYTES},
         hub::Hub,
         line::Line,
+        metrics,
     },
 };
 
@@ -29,6 +30,13 @@ pub(crate) async fn handshake(hub: &Hub, line: &Line) -> Option<(Vec<u8>, Vec<u8
                 }
                 return Some((answer, head.split_off(used)));
             }
+            Asked::Metrics { with_body, is_foreign } => {
+                if is_foreign {
+                    hub.apply(Input::Foreign { connection: line.id });
+                }
+                line.queue(&metrics::answer(hub, line.id, with_body));
+                return None;
+            }
             Asked::Other { answer, is_fault } => {
                 if is_fault {
                     hub.apply(Input::Noted { connection: line.id, what: Refusal::NotWebSocket });
@@ -41,7 +49,7 @@ pub(crate) async fn handshake(hub: &Hub, line: &Line) -> Option<(Vec<u8>, Vec<u8
             Ok(()) => {}
             Err(Some(reason)) => {
                 let status = if reason == CloseReason::HelloTimeout { 408 } else { 503 };
-                line.queue(&http::refusal(status, reason.text()));
+                line.queue(&http::refusal(status, reason.text(), true));
                 return None;
             }
             Err(None) => return None,

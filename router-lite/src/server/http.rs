@@ -2,7 +2,7 @@
 //!
 //! Owns: the bounds of the head and every HTTP answer. Does not own: the deadline, which the core keeps.
 
-use std::{borrow::Cow, fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 use async_tungstenite::tungstenite::{
     handshake::{
@@ -13,11 +13,19 @@ use async_tungstenite::tungstenite::{
     http::{HeaderMap, HeaderValue},
 };
 
+use crate::exposition;
+
 /// The largest head of a request. Browsers send 500 bytes, some with cookies of other programs on the same host.
 pub(crate) const MAX_HEAD_BYTES: usize = 8 * 1024;
 
 /// The subprotocol of CLASP.
 const SUBPROTOCOL: &str = "clasp";
+
+/// The content type of every other answer.
+const PLAIN: &str = "text/plain";
+
+/// The one name that always means this machine (RFC 6761 §6.3).
+const LOCALHOST: &str = "localhost";
 
 /// What a request head asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +37,13 @@ pub(crate) enum Asked {
         answer: Vec<u8>,
         used: usize,
         /// A browser says that it is for a page which is not from this machine.
+        is_foreign: bool,
+    },
+    /// The metrics; who asks for them may have to be refused.
+    Metrics {
+        /// Not for HEAD.
+        with_body: bool,
+        /// Perhaps a web page that is not from this machine.
         is_foreign: bool,
     },
     /// A probe, or something that is wrong; `answer` is all there is to say.
@@ -70,12 +85,18 @@ pub(crate) fn look_at(head: &[u8]) -> Asked {
     if headers.get("upgrade").is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return upgrade(head.get(..end + 4).unwrap_or_default());
     }
-    plain(method, target)
+    plain(method, target, &headers)
 }
 
-/// The answer to a request that is not answered otherwise: the client took too long, or there are too many.
-pub(crate) fn refusal(status: u16, text: &str) -> Vec<u8> {
-    response(status, text, true)
+/// The answer to a request that is not answered otherwise: the client took too long, there are too many, or it is not
+/// for them.
+pub(crate) fn refusal(status: u16, text: &str, with_body: bool) -> Vec<u8> {
+    response(status, PLAIN, &format!("{text}\n"), with_body)
+}
+
+/// The answer to who may read the metrics.
+pub(crate) fn metrics(text: &str, with_body: bool) -> Vec<u8> {
+    response(200, exposition::CONTENT_TYPE, text, with_body)
 }
 
 fn upgrade(head: &[u8]) -> Asked {
@@ -110,24 +131,42 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     headers.get_all("origin").iter().any(|origin| !is_local(origin))
 }
 
+/// A page's own name may be made to lead to this machine (DNS rebinding). Its browser then takes the answer for one of
+/// the page's server, lets the page read it and sends no origin; but it does send the name.
+fn is_rebound(headers: &HeaderMap) -> bool {
+    let is_safe = |host: &HeaderValue| {
+        let name = host.to_str().ok().map(name_of);
+        name.is_some_and(|name| name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case(LOCALHOST))
+    };
+    headers.get_all("host").iter().any(|host| !is_safe(host))
+}
+
 /// Whether `host`, perhaps with a port, names this machine by itself, not by what some name server says.
 fn is_this_machine(host: &str) -> bool {
+    let name = name_of(host);
+    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || name.eq_ignore_ascii_case(LOCALHOST)
+}
+
+/// A host without its port, and without the brackets of an IPv6 address.
+fn name_of(host: &str) -> &str {
     let without_port = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let name = without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port);
-    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    is_loopback || name.eq_ignore_ascii_case("localhost")
+    without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port)
 }
 
-/// Probes as the stock router answers them, and a word of help for everybody else.
-fn plain(method: &str, target: &str) -> Asked {
+/// Probes as the stock router answers them, the metrics, and a word of help for everybody else.
+fn plain(method: &str, target: &str, headers: &HeaderMap) -> Asked {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let body = method != "HEAD";
     match (method, path) {
         ("GET" | "HEAD" | "POST" | "OPTIONS", "/" | "*") | ("GET" | "HEAD", "/healthz") => {
             other(200, "ok", body)
+        }
+        ("GET" | "HEAD", "/metrics") => {
+            Asked::Metrics { with_body: body, is_foreign: is_foreign(headers) || is_rebound(headers) }
         }
         ("GET" | "HEAD" | "POST" | "OPTIONS", _) => {
             other(404, "nothing here: CLASP clients connect with a WebSocket, on any path", body)
@@ -137,13 +176,14 @@ fn plain(method: &str, target: &str) -> Asked {
 }
 
 fn other(status: u16, text: &str, body: bool) -> Asked {
-    Asked::Other { answer: response(status, text, body), is_fault: status >= 400 }
+    Asked::Other { answer: refusal(status, text, body), is_fault: status >= 400 }
 }
 
-fn response(status: u16, text: &str, body: bool) -> Vec<u8> {
+fn response(status: u16, content_type: &str, body: &str, with_body: bool) -> Vec<u8> {
     let reason = match status {
         200 => "OK",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -151,16 +191,14 @@ fn response(status: u16, text: &str, body: bool) -> Vec<u8> {
         503 => "Service Unavailable",
         _ => "HTTP Version Not Supported",
     };
-    let body_text = if body { Cow::Owned(format!("{text}\n")) } else { Cow::Borrowed("") };
-    let mut head = String::new();
-    let written = write!(
-        head,
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        text.len() + 1
+    let mut answer = format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
     );
-    written.expect("writing to a String does not fail");
-    head.push_str(&body_text);
-    head.into_bytes()
+    if with_body {
+        answer.push_str(body);
+    }
+    answer.into_bytes()
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -7,6 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
+    fmt,
     net::TcpStream,
     rc::Rc,
     time::Instant,
@@ -18,6 +19,7 @@ use crate::{
     access::Origin,
     config::Config,
     counters::Counters,
+    exposition::Exposition,
     id::ConnectionId,
     io::{Input, Output},
     router::{Counts, Router},
@@ -31,7 +33,6 @@ use crate::{
 };
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Hub {
     router: RefCell<Router>,
     lines: RefCell<HashMap<ConnectionId, Rc<Line>>>,
@@ -52,6 +53,17 @@ pub(crate) struct Hub {
     pub(crate) lingering: Cell<usize>,
     /// Where the reading client's surplus lands; one for all of them.
     pub(crate) read_ahead: RefCell<Box<[u8]>>,
+    /// What the program around the router adds to its metrics.
+    pub(crate) more_metrics: RefCell<Option<MoreMetrics>>,
+}
+
+/// Writes metrics of the program around the router.
+pub(crate) type MoreMetrics = Rc<dyn Fn(&mut Exposition)>;
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("router", &self.router).finish_non_exhaustive()
+    }
 }
 
 impl Hub {
@@ -70,6 +82,7 @@ impl Hub {
             empty: Notify::default(),
             lingering: Cell::new(0),
             read_ahead: RefCell::new(vec![0; READ_AHEAD_BYTES].into()),
+            more_metrics: RefCell::default(),
         }
     }
 
@@ -126,6 +139,14 @@ impl Hub {
 
     pub(crate) fn counts(&self) -> Counts {
         self.router.borrow().counts()
+    }
+
+    pub(crate) fn allows_metrics(&self, connection: ConnectionId) -> bool {
+        self.router.borrow().allows_metrics(connection)
+    }
+
+    pub(crate) fn write_metrics(&self, page: &mut Exposition) {
+        self.router.borrow().write_metrics(page);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Sends `request` and reads until the server closes.
-async fn ask(to: SocketAddr, request: &[u8]) -> String {
+pub(crate) async fn ask(to: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();

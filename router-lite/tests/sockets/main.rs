@@ -9,10 +9,13 @@
 mod client;
 #[path = "../support/messages.rs"]
 mod messages;
+#[path = "../support/openmetrics.rs"]
+mod openmetrics;
 
 mod closing;
 mod http;
 mod local;
+mod metrics;
 mod process;
 mod pubsub;
 mod stubborn;

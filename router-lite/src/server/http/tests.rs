@@ -10,7 +10,7 @@ fn asked(head: &str) -> Asked {
 fn answer(head: &str) -> String {
     match asked(head) {
         Asked::WebSocket { answer, .. } | Asked::Other { answer, .. } => String::from_utf8(answer).unwrap(),
-        Asked::Unfinished => panic!("{head:?} is unfinished"),
+        other => panic!("{head:?} has no answer of its own: {other:?}"),
     }
 }
 
@@ -70,7 +70,12 @@ fn probes_get_200_and_everything_else_a_line_that_helps() {
         ("OPTIONS * HTTP/1.1", "200 OK", "ok\n"),
         ("HEAD / HTTP/1.1", "200 OK", ""),
         ("GET /healthz HTTP/1.1", "200 OK", "ok\n"),
-        ("GET /metrics HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("HEAD /healthz HTTP/1.1", "200 OK", ""),
+        ("POST /healthz HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("GET /metric HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("GET /metrics/ HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("POST /metrics HTTP/1.1", "404 Not Found", "nothing here: CLASP"),
+        ("DELETE /metrics HTTP/1.1", "405 Method Not Allowed", "this method"),
         ("DELETE / HTTP/1.1", "405 Method Not Allowed", "this method"),
         ("GET / HTTP/2.0", "505 ", "use HTTP/1.1"),
         ("GET /", "400 ", "the request line"),
@@ -81,6 +86,52 @@ fn probes_get_200_and_everything_else_a_line_that_helps() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {head}");
         assert!(rest.starts_with(body) && (!body.is_empty() || rest.is_empty()), "{request}: {rest}");
     }
+}
+
+#[test]
+fn metrics_are_asked_for_with_get_or_head() {
+    for (request, with_body) in [("GET /metrics", true), ("GET /metrics?x=y", true), ("HEAD /metrics", false)]
+    {
+        let head = format!("{request} HTTP/1.1\r\nHost: localhost:7330\r\n\r\n");
+        assert_eq!(asked(&head), Asked::Metrics { with_body, is_foreign: false }, "{request}");
+    }
+}
+
+#[test]
+fn a_page_from_elsewhere_that_asks_for_metrics_is_known_by_its_origin_or_by_the_name_it_asks() {
+    for (headers, foreign) in [
+        ("", false),
+        ("Host: localhost\r\n", false),
+        ("Host: LOCALHOST:7330\r\n", false),
+        ("Host: 127.0.0.1:7330\r\n", false),
+        ("Host: [::1]:7330\r\n", false),
+        ("Host: 192.168.1.2:7330\r\n", false),
+        ("Host: evil.example:7330\r\n", true),
+        ("Host: localhost.evil.example\r\n", true),
+        ("Host: \r\n", true),
+        ("Host: localhost\r\nHost: evil.example\r\n", true),
+        ("Host: localhost\r\nOrigin: http://localhost:5173\r\n", false),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\n", true),
+        ("Host: localhost\r\nOrigin: null\r\n", true),
+    ] {
+        let asked = asked(&format!("GET /metrics HTTP/1.1\r\n{headers}\r\n"));
+        assert_eq!(asked, Asked::Metrics { with_body: true, is_foreign: foreign }, "{headers:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_head_tells_the_length_of_what_get_would_bring() {
+    let whole = String::from_utf8(metrics("a 1\n# EOF\n", true)).unwrap();
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "a 1\n# EOF\n");
+    assert!(head.contains("\r\nContent-Length: 10\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Type: {}\r\n", exposition::CONTENT_TYPE)), "{head}");
+    assert_eq!(metrics("a 1\n# EOF\n", false), format!("{head}\r\n\r\n").into_bytes());
+    let refused = String::from_utf8(refusal(403, "why", true)).unwrap();
+    assert!(
+        refused.starts_with("HTTP/1.1 403 Forbidden\r\n") && refused.ends_with("\r\n\r\nwhy\n"),
+        "{refused}"
+    );
 }
 
 #[test]

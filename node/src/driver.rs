@@ -13,10 +13,12 @@ mod udp;
 mod watch;
 mod websocket;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ pub use websocket::{DEFAULT_PORT, RouterUrl, UrlError};
 
 use crate::event::{Event, Step};
 use crate::limits::MAX_PARKED;
+use crate::metrics::Metrics;
 use crate::node::{Input, Node, Output};
 use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
 use events::{EventQueue, TooSlow};
@@ -74,6 +77,8 @@ pub(crate) struct Driver {
     timer_at: Option<Instant>,
     watch: Watch,
     filter: Filter,
+    /// Shared with the embedded router, which shows them.
+    metrics: Rc<RefCell<Metrics>>,
 }
 
 /// What ended a wait.
@@ -97,6 +102,7 @@ impl Driver {
         let mut turns = 0_u32;
         let stopping = loop {
             self.drain();
+            self.metrics.borrow_mut().note_node(&self.node, self.events.dropped());
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_PER_YIELD) {
                 smol::future::yield_now().await;
@@ -315,9 +321,15 @@ impl Driver {
 
     fn try_send(&mut self, outbound: Outbound) {
         let Outbound { link, channel, message, reply } = outbound;
+        let len = message.len();
         match self.node.send(now(), link, channel, message) {
             Err(SendError::Full(message)) => self.park(Outbound { link, channel, message, reply }),
-            result => answer(&reply, result),
+            result => {
+                if result.is_ok() {
+                    self.metrics.borrow_mut().note_sent(channel, len);
+                }
+                answer(&reply, result);
+            }
         }
     }
 
@@ -325,12 +337,14 @@ impl Driver {
         if self.parked.len() < MAX_PARKED {
             self.parked.push_back(outbound);
         } else {
+            self.metrics.borrow_mut().note_send_refused();
             answer(&outbound.reply, Err(SendError::Full(outbound.message)));
         }
     }
 
     fn on_event(&mut self, event: Event) {
         log(&event);
+        self.metrics.borrow_mut().note_event(&event);
         let link = match &event {
             Event::Writable { link } | Event::Failed { link, .. } | Event::Disconnected { link, .. } => {
                 Some(*link)

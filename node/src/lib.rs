@@ -14,6 +14,7 @@ pub mod config;
 pub mod driver;
 pub mod event;
 pub mod limits;
+pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod pipe;
@@ -27,6 +28,7 @@ pub use driver::{Events, NodeBuilder, NodeHandle, RouterUrl, Running};
 pub use event::{
     Channel, DisconnectReason, Event, FailReason, LinkId, LinkState, Path, PeerInfo, Role, RouterId, Step,
 };
+pub use metrics::Metrics;
 pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output};
 pub use peer::SendError;
 pub use wake::Wake;

@@ -117,6 +117,8 @@ pub struct Counters {
     pub peers_forgotten: u64,
     /// Frames dropped while a router was away.
     pub pending_signals_dropped: u64,
+    /// Stream messages dropped because their link's queue was full, over all links there ever were.
+    pub streams_dropped: u64,
 }
 
 struct Router {
@@ -310,6 +312,8 @@ impl Node {
             early_candidates_dropped: self.early.dropped,
             peers_forgotten: self.roster.forgotten,
             pending_signals_dropped: self.routers.iter().map(|r| r.session.pending_dropped()).sum(),
+            streams_dropped: self.counters.streams_dropped
+                + self.links.values().map(|link| link.peer.streams_dropped()).sum::<u64>(),
             ..self.counters
         }
     }
@@ -424,6 +428,7 @@ impl Node {
                 return None;
             }
             PeerOutput::Gone => {
+                self.counters.streams_dropped += link.peer.streams_dropped();
                 self.links.remove(&id);
                 debug!(link:% = id; "link dropped");
                 return None;

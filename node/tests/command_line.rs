@@ -211,6 +211,54 @@ fn a_node_that_merely_runs_answers_pings_and_declines_files() {
     assert_eq!(node.status(), Some(0));
 }
 
+/// The value of a sample on the page at `url`, an address as `run` prints it.
+fn scraped(url: &str, sample: &str) -> Option<f64> {
+    let mut stream = std::net::TcpStream::connect(url.strip_prefix("ws://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("\n# EOF\n"), "{page}");
+    let value = |line: &str| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok();
+    page.lines().find_map(value)
+}
+
+/// Asks until the sample has this value.
+fn shows(url: &str, sample: &str, value: f64) {
+    const PACE: Duration = Duration::from_millis(10);
+    let (_never, pace) = sync_channel::<()>(1);
+    for _ in 0..DEADLINE.as_millis() / PACE.as_millis() {
+        if scraped(url, sample) == Some(value) {
+            return;
+        }
+        assert!(pace.recv_timeout(PACE).is_err());
+    }
+    panic!("{sample} is {:?}, not {value}", scraped(url, sample));
+}
+
+#[test]
+fn a_node_that_runs_shows_its_links_to_who_asks_on_this_machine() {
+    let node = Running::start(&["run", "--bind", "127.0.0.1:0", "--name", "shown", "--loopback"]);
+    let line = node.line();
+    let url = line.strip_prefix("listening on ").unwrap();
+    let open = "clasp_node_links{state=\"open\"}";
+    assert_eq!(scraped(url, open), Some(0.0));
+    // It asks for many round trips, so that the link stays until it is told to stop.
+    let ping = Running::start(&["ping", "shown", "-c", "100000", "--json", "--loopback", "--router", url]);
+    while !ping.line().contains("pong") {}
+    shows(url, open, 1.0);
+    shows(url, "clasp_node_connects_total{role=\"answerer\"}", 1.0);
+    shows(url, "clasp_node_connect_seconds_count", 1.0);
+    shows(url, "clasp_node_routers_ready", 1.0);
+    assert!(scraped(url, "clasp_router_sessions") >= Some(2.0), "the node itself and who pings");
+    assert!(scraped(url, "clasp_router_p2p_signals_total{outcome=\"relayed\"}") >= Some(3.0));
+    ping.interrupt();
+    assert_eq!(ping.status(), Some(130));
+    shows(url, "clasp_node_disconnects_total{reason=\"remote\"}", 1.0);
+    node.interrupt();
+    assert_eq!(node.status(), Some(0));
+}
+
 #[test]
 fn the_demo_succeeds_and_shows_the_candidates_of_both_sides() {
     let demo = run(&["demo", "--size", "1", "--json"]);

@@ -161,11 +161,16 @@ impl NodeBuilder {
             timer_at: None,
             watch,
             filter,
+            metrics: Rc::default(),
         };
         let embedded = routers.iter().find_map(|router| match router {
             RouterAddress::Embedded(server) => Some(server.clone()),
             RouterAddress::Url(_) => None,
         });
+        if let Some(server) = &embedded {
+            let metrics = Rc::clone(&driver.metrics);
+            server.add_metrics(move |page| metrics.borrow().write(page));
+        }
         let task = executor.spawn(run(driver, embedded, Rc::clone(executor)));
         Ok(Running { handle: NodeHandle::new(commands), events, router_addr, routers, task })
     }

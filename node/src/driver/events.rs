@@ -65,6 +65,11 @@ pub(super) fn queue() -> (EventQueue, Events) {
 }
 
 impl EventQueue {
+    /// How many events were dropped so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Relaxed)
+    }
+
     /// Queues `event`.
     ///
     /// # Errors

@@ -138,6 +138,11 @@ impl Node {
         })
     }
 
+    /// The state of every link.
+    pub fn link_states(&self) -> impl Iterator<Item = LinkState> {
+        self.links.values().map(|link| link.peer.state())
+    }
+
     pub(super) fn add_link(
         &mut self,
         mut peer: Peer,

@@ -66,7 +66,7 @@ struct RouterArgs {
     /// Messages per second and session; 0 for no limit
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
-    /// What sessions from other machines may do
+    /// What sessions from other machines may do; `full` includes reading `/metrics`
     #[arg(long, value_enum, default_value_t = Remote::Signaling)]
     remote: Remote,
 }

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     rate: u32,
 
     /// What sessions from other machines, and web pages from elsewhere, may do: `signaling` (find peers and exchange P2P
-    /// signals) or `full`.
+    /// signals) or `full`, which includes reading `/metrics`.
     #[arg(long, value_name = "ACCESS", default_value_t = RemoteAccess::default())]
     remote: RemoteAccess,
 

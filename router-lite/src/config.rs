@@ -32,7 +32,7 @@ pub enum RemoteAccess {
     /// Only find each other and exchange P2P signals (`/clasp/p2p/…`).
     #[default]
     Signaling,
-    /// Everything.
+    /// Everything; the metrics are told to them, too.
     Full,
 }
 

@@ -130,8 +130,8 @@ pub const MAX_CORRELATION_BYTES: usize = 256;
 /// Longest name of the router (it travels in every WELCOME).
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// The text of all metrics. It takes 10 KiB at most as it is; an answer to HTTP must fit what one connection may have
-/// unsent, because nobody waits for its reader.
+/// The text of all metrics, three times what a node with a router writes. An answer to HTTP must fit what one connection
+/// may have unsent, because nobody waits for its reader.
 pub const MAX_METRICS_BYTES: usize = 32 * 1024;
 
 /// A refusal is logged when nothing of its kind happened for this long.

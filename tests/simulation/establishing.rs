@@ -130,6 +130,24 @@ fn reliable_messages_arrive_in_order_and_streams_arrive_or_not_but_never_changed
 }
 
 #[test]
+fn stream_messages_that_a_link_dropped_stay_counted_when_it_is_gone() {
+    let mut world = World::seeded(1);
+    let (a, _, link, _) = linked(&mut world);
+    let dropped = world.with_node(a, |node, now| {
+        for _ in 0..100 {
+            node.send(now, link, Channel::Stream, Bytes::from(vec![0; 4096])).expect("never full");
+        }
+        node.counters().streams_dropped
+    });
+    assert!(dropped > 0);
+    world.with_node(a, |node, now| node.disconnect(now, link, "done"));
+    world.run_for(SOON);
+    let (links, still) =
+        world.with_node(a, |node, _| (node.links().count(), node.counters().streams_dropped));
+    assert_eq!((links, still), (0, dropped));
+}
+
+#[test]
 fn calls_that_cross_become_one_link() {
     for seed in 0..50 {
         let network = Network { latency: Duration::from_millis(25), ..Network::default() };

@@ -6,6 +6,7 @@
 mod example;
 mod keep_alive;
 mod latency;
+mod metrics;
 mod peer;
 mod peer_to_peer;
 mod process;

@@ -72,7 +72,7 @@ fn assert_all_pass(client: (&'static str, Command), router: &Router) {
     assert!(failed.is_empty(), "{failed:#?}\nend of the router's log:\n{}", router.process.log_tail());
 }
 
-fn run((name, mut command): (&'static str, Command), router: &Router) -> Vec<Verdict> {
+pub fn run((name, mut command): (&'static str, Command), router: &Router) -> Vec<Verdict> {
     let process = Process::start(name, command.arg(&router.url));
     let (status, verdicts) = process.finish(ALL_CHECKS, |ended, events| {
         let verdicts: Vec<Verdict> = events.iter().filter_map(verdict).collect();
@@ -112,7 +112,7 @@ fn javascript_client() -> (&'static str, Command) {
     ("JavaScript client", command)
 }
 
-fn python_client() -> (&'static str, Command) {
+pub fn python_client() -> (&'static str, Command) {
     let python = here().join(".venv/bin/python");
     assert!(python.is_file(), "no {}: `run` creates it", python.display());
     let mut command = Command::new(python);

@@ -102,7 +102,6 @@ impl Driver {
         let mut turns = 0_u32;
         let stopping = loop {
             self.drain();
-            self.metrics.borrow_mut().note_node(&self.node, self.events.dropped());
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_PER_YIELD) {
                 smol::future::yield_now().await;
@@ -111,6 +110,8 @@ impl Driver {
             if received && !turns.is_multiple_of(RECEIVES_PER_LOOK) {
                 continue;
             }
+            // Not for every batch of a flood.
+            self.metrics.borrow_mut().note_node(&self.node, self.events.dropped());
             let turn = if received {
                 self.drain();
                 let look = poll_fn(|context| self.poll_turn(context));

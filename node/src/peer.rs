@@ -291,6 +291,7 @@ impl Peer {
             str0m::Event::ChannelOpen(id, label) => self.on_channel_open(now, id, &label),
             str0m::Event::ChannelData(data) => {
                 self.liveness.heard(now);
+                self.allow_checks(now);
                 self.on_data(now, data);
             }
             str0m::Event::ChannelClose(id) if self.channels.closed(id) == Some(Channel::Reliable) => {

@@ -37,11 +37,12 @@ fn a_lost_lone_message_is_repeated_long_before_the_retransmission_timer() {
         (0..8).flat_map(|seed| latencies(seed, 250, Duration::from_millis(10), 0.01)).collect();
     all.sort_unstable();
     let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
-    let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
-    println!("1 % loss, round trip 20 ms: p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, worst {:?}", at(1.0));
+    let (p50, p99, p995) = (at(0.5), at(0.99), at(0.995));
+    println!("1 % loss, round trip 20 ms: p50 {p50:?}, p99 {p99:?}, p99.5 {p995:?}, worst {:?}", at(1.0));
     assert_eq!(p50, Duration::from_millis(10));
+    // About one in a hundred is lost, so this is half of those. (One in 10 000 is lost twice, and waits for SCTP's own timer.)
+    assert!(p995 < Duration::from_millis(150), "{p995:?}: SCTP's own timer takes a second");
     assert!(p99 < Duration::from_millis(150), "{p99:?}");
-    assert!(p999 < Duration::from_millis(250), "{p999:?}: SCTP's own timer takes a second");
 }
 
 #[test]

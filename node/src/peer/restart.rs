@@ -129,7 +129,8 @@ impl Peer {
     /// Takes the peer's `number`th offer of a restart. `ours_stands`: should both have offered one, the peer answers ours.
     pub fn handle_restart_offer(&mut self, now: Instant, number: u32, offer: &str, ours_stands: bool) {
         if number == self.restarts.answered && self.state.is_open() {
-            // The answer was lost or is still on its way.
+            // The answer was lost or is still on its way, and only with it the peer's checks can begin.
+            self.allow_checks(now);
             return self.out.push_back(PeerOutput::Signal(OutSignal::Answer(self.restarts.answer.clone())));
         }
         if number < self.restarts.answered {
@@ -215,6 +216,13 @@ impl Peer {
     pub(super) fn call_off_restart(&mut self) {
         if let State::Restarting(Restart { told, ours: Some(_), .. }) = self.state {
             self.enter(State::Open { told });
+        }
+    }
+
+    /// The peer lives: what a restart takes on a long way may be longer than a dead peer is waited for.
+    pub(super) fn allow_checks(&mut self, now: Instant) {
+        if let State::Restarting(restart) = &mut self.state {
+            restart.until = restart.until.max(now + CHECKS);
         }
     }
 

@@ -271,3 +271,51 @@ fn a_flood_of_candidates_is_cut_at_the_limit() {
     assert_eq!(step(|s| matches!(s, clasp_node::Step::CandidateSkipped(w) if w.contains("16"))), 85);
     assert_eq!(connected(&world, b), 1, "and the link works all the same");
 }
+
+#[test]
+fn nobody_makes_a_node_probe_the_services_of_its_own_host() {
+    let mut world = World::seeded(9);
+    let [a, b] = world.ready_nodes(["a", "b"]);
+    world.connect(a, b);
+    world.run_for(Duration::from_millis(2));
+    let id = correlation_id(&world);
+    for address in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+        let candidate = format!("{{\"candidate\":\"candidate:1 1 udp 1 {address} 6379 typ host\"}}");
+        signal(&mut world, a, b, &id, SignalBody::IceCandidate { candidate: &candidate });
+    }
+    let skipped = |e: &Event| matches!(e, Event::Step { step: clasp_node::Step::CandidateSkipped(w), .. } if w.starts_with("loopback"));
+    assert_eq!(world.count(b, skipped), 4);
+}
+
+#[test]
+fn restart_offers_of_strangers_change_nothing_and_open_nothing() {
+    let mut world = World::seeded(10);
+    let (a, b, link, _) = linked(&mut world);
+    let [mallory] = world.ready_nodes(["mallory"]);
+    let good = field(&world.signals.first().expect("relayed").1, "sdp");
+    let at = good.find("m=").expect("a media section");
+    let marked = format!("{}a=x-clasp-restart:1\r\n{}", &good[..at], &good[at..]);
+    for n in 0..20 {
+        signal(&mut world, mallory, b, &format!("guess {n}"), SignalBody::Offer { sdp: &marked });
+    }
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), 1);
+    let refused = world.count(b, |e| matches!(e, Event::Refused { why, .. } if why.contains("ended")));
+    assert_eq!(refused, 20);
+    // Even with the right correlation id, what is no usable offer moves nothing.
+    let id = correlation_id(&world);
+    world.run_for(Duration::from_secs(3));
+    for garbage in ["a=x-clasp-restart:1\r\n", "v=0\r\na=x-clasp-restart:2\r\nm=audio 9 RTP/AVP 0\r\n"] {
+        signal(&mut world, mallory, b, &id, SignalBody::Offer { sdp: garbage });
+    }
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(
+        world.count(b, |e| matches!(e, Event::State { state: clasp_node::LinkState::Restarting, .. })),
+        0
+    );
+    let mallory_session = world.session(mallory).map(str::to_owned);
+    assert!(world.with_node(b, |n, _| n.links().all(|link| Some(&link.peer) != mallory_session.as_ref())));
+    let hello = Bytes::from_static(b"still here");
+    world.with_node(a, |n, now| n.send(now, link, clasp_node::Channel::Reliable, hello)).expect("open");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 1);
+}

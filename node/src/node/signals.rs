@@ -36,10 +36,9 @@ impl Node {
         match (known, body) {
             // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
             // nothing but another path: the keys of the link stay what they were.
-            (Some((id, link)), InBody::Offer { sdp, .. }) if restart.is_some() => {
+            (Some((id, _)), InBody::Offer { sdp, .. }) if restart.is_some() => {
                 let id = *id;
-                link.remote = from;
-                self.on_restart_offer(router, id, restart.unwrap_or_default(), &sdp);
+                self.on_restart_offer(id, from, restart.unwrap_or_default(), &sdp);
             }
             (Some((_, link)), _) if link.remote != from => {
                 self.counters.foreign_signals += 1;
@@ -81,18 +80,19 @@ impl Node {
     }
 
     /// The peer asks for another path of an open link. Counted with the offers: each makes us send checks.
-    fn on_restart_offer(&mut self, router: RouterId, id: LinkId, number: u32, sdp: &str) {
+    fn on_restart_offer(&mut self, id: LinkId, from: String, number: u32, sdp: &str) {
         let now = self.now;
         if !self.offers.take(now) {
             self.counters.offers_refused += 1;
             return debug!(link:% = id; "restart offer ignored: too many offers");
         }
-        let own = self.routers.get(usize::from(router.0)).and_then(|entry| entry.session.id());
-        if let Some(link) = self.links.get_mut(&id) {
-            let ours_stands = own.is_some_and(|own| own < link.remote.as_str());
-            link.peer.handle_restart_offer(now, number, sdp, ours_stands);
-            link.dirty = true;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let own = self.routers.get(usize::from(link.router.0)).and_then(|entry| entry.session.id());
+        let ours_stands = own.is_some_and(|own| own < from.as_str());
+        if link.peer.handle_restart_offer(now, number, sdp, ours_stands) {
+            link.remote = from;
         }
+        link.dirty = true;
     }
 
     fn on_offer(&mut self, router: RouterId, from: String, correlation_id: String, sdp: &str, edge: bool) {

@@ -26,6 +26,9 @@ pub(super) enum Skip {
     /// Not UDP.
     #[error("transport {0}, only udp is supported")]
     Transport(String),
+    /// A loopback address, which only a peer on this host can mean, and none of our links runs over loopback here.
+    #[error("loopback address {0} from another host")]
+    Loopback(IpAddr),
     /// An address no peer can be reached at.
     #[error("address {0} is not a unicast address of a peer")]
     Address(IpAddr),

@@ -196,7 +196,8 @@ impl Peer {
     /// Takes a trickled candidate, and tells about it.
     pub(super) fn add_remote_candidate(&mut self, text: &str) {
         let limit = format!("more than {MAX_REMOTE_CANDIDATES} candidates");
-        let added = candidate::parse(text).map_err(|skip| skip.to_string()).and_then(|candidate| {
+        let parsed = candidate::parse(text).and_then(|candidate| self.reachable(candidate));
+        let added = parsed.map_err(|skip| skip.to_string()).and_then(|candidate| {
             if self.trickled >= MAX_REMOTE_CANDIDATES {
                 return Err(limit);
             }
@@ -213,7 +214,7 @@ impl Peer {
     /// Takes the candidates of a description. They are usually trickled as well, and counted then.
     pub(super) fn add_described_candidates(&mut self, lines: &[&str]) {
         for line in lines {
-            match candidate::parse_line(line) {
+            match candidate::parse_line(line).and_then(|candidate| self.reachable(candidate)) {
                 Ok(candidate) => {
                     if !self.check(candidate) {
                         debug!("candidates beyond {MAX_REMOTE_CANDIDATES} ignored");
@@ -222,6 +223,13 @@ impl Peer {
                 Err(skip) => debug!(why:% = skip; "candidate of the description skipped"),
             }
         }
+    }
+
+    /// Refuses what could only make us probe services of this very host.
+    fn reachable(&self, candidate: Candidate) -> Result<Candidate, candidate::Skip> {
+        let on_loopback = self.local.iter().any(|ours| ours.addr().ip().is_loopback());
+        let ip = candidate.addr().ip().to_canonical();
+        if ip.is_loopback() && !on_loopback { Err(candidate::Skip::Loopback(ip)) } else { Ok(candidate) }
     }
 
     /// Has ICE check a candidate, unless it already does. Says whether there was room.

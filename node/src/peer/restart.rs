@@ -126,23 +126,37 @@ impl Peer {
         self.enter(State::Restarting(Restart { told, ours: Some(ours), until }));
     }
 
-    /// Takes the peer's `number`th offer of a restart. `ours_stands`: should both have offered one, the peer answers ours.
-    pub fn handle_restart_offer(&mut self, now: Instant, number: u32, offer: &str, ours_stands: bool) {
+    /// Takes the peer's `number`th offer of a restart, and says whether it was answered. `ours_stands`: should both have offered
+    /// one, the peer answers ours.
+    pub fn handle_restart_offer(
+        &mut self,
+        now: Instant,
+        number: u32,
+        offer: &str,
+        ours_stands: bool,
+    ) -> bool {
         if number == self.restarts.answered && self.state.is_open() {
             // The answer was lost or is still on its way, and only with it the peer's checks can begin.
             self.allow_checks(now);
-            return self.out.push_back(PeerOutput::Signal(OutSignal::Answer(self.restarts.answer.clone())));
+            let answer = OutSignal::Answer(self.restarts.answer.clone());
+            self.out.push_back(PeerOutput::Signal(answer));
+            return true;
         }
         if number < self.restarts.answered {
-            return debug!(number; "late restart offer ignored");
+            debug!(number; "late restart offer ignored");
+            return false;
         }
         let told = match &self.state {
             State::Open { told } => *told,
             State::Restarting(restart) if restart.awaits_answer() && ours_stands => {
-                return debug!("crossing restart offer ignored: ours stands");
+                debug!("crossing restart offer ignored: ours stands");
+                return false;
             }
             State::Restarting(restart) => restart.told,
-            _ => return debug!("restart offer ignored: the link is not open"),
+            _ => {
+                debug!("restart offer ignored: the link is not open");
+                return false;
+            }
         };
         let (description, remote_candidates) = sdp::split_candidates(offer);
         let answer = sdp::check(offer).map_err(super::NegotiationError::from).and_then(|()| {
@@ -152,12 +166,16 @@ impl Peer {
         });
         let answer = match answer {
             Ok(answer) => sdp::with_mid(&answer.to_sdp_string(), &self.wire_mid),
-            Err(error) => return info!(error:% = error; "restart offer ignored"),
+            Err(error) => {
+                info!(error:% = error; "restart offer ignored");
+                return false;
+            }
         };
         (self.restarts.answered, self.restarts.answer) = (number, answer.clone());
         self.out.push_back(PeerOutput::Step(Step::RestartOfferReceived));
         self.signal(OutSignal::Answer(answer), Step::AnswerSent);
         self.await_checks(now, told, &remote_candidates);
+        true
     }
 
     /// Takes the answer to our restart offer.

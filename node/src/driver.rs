@@ -16,7 +16,6 @@ mod websocket;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -71,8 +70,6 @@ pub(crate) struct Driver {
     events: EventQueue,
     /// Reliable messages whose queue was full, each with a caller waiting; at most [`MAX_PARKED`].
     parked: VecDeque<Outbound>,
-    /// The one datagram the kernel had no room for.
-    blocked: Option<(SocketAddr, SocketAddr, Vec<u8>)>,
     timer: Timer,
     timer_at: Option<Instant>,
     watch: Watch,
@@ -165,7 +162,7 @@ impl Driver {
 
     /// Feeds the node one batch of datagrams. Says whether there were any.
     fn receive(&mut self) -> bool {
-        if self.blocked.is_some() {
+        if self.sockets.is_blocked() {
             return false; // what cannot be sent must not grow
         }
         let (node, at) = (&mut self.node, now());
@@ -178,16 +175,21 @@ impl Driver {
     /// Carries out what the node wants, until it wants nothing.
     fn drain(&mut self) {
         loop {
-            if let Some((source, destination, bytes)) = self.blocked.take()
-                && self.sockets.send(source, destination, &bytes) == Sent::Blocked
-            {
-                self.blocked = Some((source, destination, bytes));
+            if self.sockets.is_blocked() && self.sockets.flush() == Sent::Blocked {
                 return;
             }
-            match self.node.poll_output() {
-                // Goes out at the top of the loop, like one that had to wait.
+            let output = self.node.poll_output();
+            // A datagram waits for those that follow it at once, and for nothing else. Data for the application is only queued, and
+            // comes between the acknowledgements of a burst.
+            if !matches!(
+                output,
+                Output::Transmit { .. } | Output::Event(Event::Data { .. } | Event::Writable { .. })
+            ) {
+                self.sockets.flush();
+            }
+            match output {
                 Output::Transmit { source, destination, bytes } => {
-                    self.blocked = Some((source, destination, bytes));
+                    self.sockets.send(source, destination, bytes);
                 }
                 Output::Dial(router) => self.routers.dial(router),
                 Output::RouterSend(router, frame) => {
@@ -232,11 +234,7 @@ impl Driver {
         if let Poll::Ready(command) = self.commands.as_mut().poll_next(context) {
             return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
         }
-        let sockets = match &self.blocked {
-            Some((source, ..)) => self.sockets.poll_writable(*source, context),
-            None => self.sockets.poll_readable(context),
-        };
-        sockets.map(|()| Turn::Ready)
+        self.sockets.poll(context).map(|()| Turn::Ready)
     }
 
     fn on_due(&mut self) {
@@ -259,11 +257,6 @@ impl Driver {
         } else {
             return;
         };
-        if let Some((source, ..)) = &self.blocked
-            && !addresses.contains(source)
-        {
-            self.blocked = None; // its socket is gone
-        }
         // A connection from an address that is gone would be found dead much later.
         for router in self.routers.stranded(&found.present) {
             self.routers.hang_up(router);

@@ -156,7 +156,6 @@ impl NodeBuilder {
             commands: Box::pin(command_queue),
             events: event_queue,
             parked: std::collections::VecDeque::new(),
-            blocked: None,
             timer: Timer::never(),
             timer_at: None,
             watch,

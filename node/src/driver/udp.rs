@@ -1,37 +1,42 @@
 //! The sockets data travels on: one per usable address, so that every packet leaves from the address ICE chose.
+//!
+//! Many datagrams cross the border to the kernel at once where it knows how, each way; `quinn-udp` knows which kernel does.
+
+mod incoming;
+mod outgoing;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
 use log::{debug, warn};
+use quinn_udp::{Transmit, UdpSocketState};
 use rustix::net::sockopt;
 use smol::Async;
+
+use incoming::Incoming;
+use outgoing::{Outgoing, Wire};
+
+pub(super) use outgoing::Sent;
 
 /// Asked of the kernel for each direction; it may give less. Default buffers lose packets in bursts, and a lost last packet of
 /// a burst costs a second.
 const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Larger than any datagram a data channel uses (its path MTU is at most 1500), so a longer one is not ours.
-const DATAGRAM_BYTES: usize = 2048;
-
 #[derive(Debug)]
 pub(super) struct Sockets {
-    sockets: Vec<(SocketAddr, Async<UdpSocket>)>,
-    buffer: Box<[u8]>,
+    sockets: Vec<Socket>,
+    incoming: Incoming,
+    outgoing: Outgoing,
     /// Where the next round of reading begins, so that a busy socket cannot starve another.
     next: usize,
-    oversized: u64,
-    unsent: u64,
 }
 
-/// What became of a datagram.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// It is out, or it is lost as datagrams may be.
-    Done,
-    /// The kernel has no room; try again when [`Sockets::poll_writable`] says so.
-    Blocked,
+#[derive(Debug)]
+struct Socket {
+    local: SocketAddr,
+    io: Async<UdpSocket>,
+    offload: UdpSocketState,
 }
 
 impl Sockets {
@@ -43,7 +48,7 @@ impl Sockets {
         let mut sockets = Vec::with_capacity(addresses.len());
         let mut failure = None;
         for ip in addresses {
-            match bind(*ip) {
+            match Socket::bind(*ip) {
                 Ok(bound) => sockets.push(bound),
                 Err(error) => {
                     warn!(address:% = ip, error:% = error; "address not usable");
@@ -53,9 +58,7 @@ impl Sockets {
         }
         match (sockets.is_empty(), failure) {
             (true, Some(error)) => Err(error),
-            _ => {
-                Ok(Self { sockets, buffer: vec![0; DATAGRAM_BYTES].into(), next: 0, oversized: 0, unsent: 0 })
-            }
+            _ => Ok(Self { sockets, incoming: Incoming::new(), outgoing: Outgoing::new(), next: 0 }),
         }
     }
 
@@ -63,13 +66,13 @@ impl Sockets {
     /// included. Says whether anything changed.
     pub(super) fn follow(&mut self, addresses: &[IpAddr]) -> bool {
         let before = self.sockets.len();
-        self.sockets.retain(|(local, _)| addresses.contains(&local.ip()));
+        self.sockets.retain(|socket| addresses.contains(&socket.local.ip()));
         let mut changed = self.sockets.len() != before;
         for ip in addresses {
-            if self.sockets.iter().any(|(local, _)| local.ip() == *ip) {
+            if self.sockets.iter().any(|socket| socket.local.ip() == *ip) {
                 continue;
             }
-            match bind(*ip) {
+            match Socket::bind(*ip) {
                 Ok(bound) => {
                     self.sockets.push(bound);
                     changed = true;
@@ -82,81 +85,127 @@ impl Sockets {
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|(address, _)| *address).collect()
+        self.sockets.iter().map(|socket| socket.local).collect()
     }
 
-    /// Reads up to `limit` datagrams without waiting and hands each to `take(source, destination, bytes)`. Says how many.
+    /// Hands up to `limit` datagrams to `take(source, destination, bytes)` without waiting. Says how many. What was read beyond that
+    /// comes first the next time.
     pub(super) fn receive(
         &mut self,
         limit: usize,
         mut take: impl FnMut(SocketAddr, SocketAddr, &[u8]),
     ) -> usize {
-        let mut count = 0;
-        for turn in 0..self.sockets.len() {
-            let index = (self.next + turn) % self.sockets.len();
-            let Some((local, socket)) = self.sockets.get(index) else { continue };
-            while count < limit {
-                match socket.get_ref().recv_from(&mut self.buffer) {
-                    Ok((len, _)) if len == self.buffer.len() => self.oversized += 1,
-                    Ok((len, source)) => {
-                        let bytes = self.buffer.get(..len).unwrap_or_default();
-                        take(source, *local, bytes);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        debug!(local:% = local, error:% = error; "receive failed");
-                        break;
-                    }
-                }
-                count += 1;
+        let mut count = self.incoming.hand_over(limit, &mut take);
+        for _ in 0..self.sockets.len() {
+            if count >= limit {
+                break;
+            }
+            self.next = (self.next + 1) % self.sockets.len();
+            let Some(Socket { local, io, offload }) = self.sockets.get(self.next) else { continue };
+            let read = self.incoming.fill(*local, |slices, metas| offload.recv(io.into(), slices, metas));
+            match read {
+                Ok(_) => count += self.incoming.hand_over(limit - count, &mut take),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => debug!(local:% = local, error:% = error; "receive failed"),
             }
         }
-        self.next = self.next.wrapping_add(1);
         count
     }
 
-    /// Sends a datagram from the socket that has the address `source`.
-    pub(super) fn send(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> Sent {
-        let Some((_, socket)) = self.sockets.iter().find(|(local, _)| *local == source) else {
-            self.unsent += 1;
-            return Sent::Done;
-        };
-        match socket.get_ref().send_to(bytes, destination) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
-            Err(error) => {
-                self.unsent += 1;
-                // Unreachable networks are normal while ICE tries its pairs.
-                debug!(destination:% = destination, error:% = error, unsent = self.unsent; "send failed");
-                Sent::Done
-            }
-            Ok(_) => Sent::Done,
-        }
+    /// Sends a datagram from the socket that has the address `source`, with the next [`Self::flush`] at the latest. Not to be called
+    /// while something is blocked.
+    pub(super) fn send(&mut self, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) -> Sent {
+        self.outgoing.push(&self.sockets, source, destination, bytes)
     }
 
-    /// Ready when any socket has something to read. Registers for all of them.
-    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Sends what is still held.
+    pub(super) fn flush(&mut self) -> Sent {
+        self.outgoing.flush(&self.sockets)
+    }
+
+    /// Whether the kernel had no room. Nothing may be sent then until [`Self::flush`] succeeds.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.outgoing.blocked().is_some()
+    }
+
+    /// Ready when any socket has something to read; while something is blocked, when its socket takes datagrams again.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(source) = self.outgoing.blocked() {
+            return match self.sockets.iter().find(|socket| socket.local == source) {
+                Some(socket) => socket.io.poll_writable(context).map(|_| ()),
+                None => Poll::Ready(()),
+            };
+        }
         let mut ready = false;
-        for (_, socket) in &self.sockets {
-            ready |= socket.poll_readable(context).is_ready();
+        for socket in &self.sockets {
+            ready |= socket.io.poll_readable(context).is_ready(); // registers for all of them
         }
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
+}
 
-    /// Ready when the socket with the address `source` takes datagrams again.
-    pub(super) fn poll_writable(&self, source: SocketAddr, context: &mut Context<'_>) -> Poll<()> {
-        match self.sockets.iter().find(|(local, _)| *local == source) {
-            Some((_, socket)) => socket.poll_writable(context).map(|_| ()),
-            None => Poll::Ready(()),
+impl Socket {
+    fn bind(ip: IpAddr) -> io::Result<Self> {
+        let io = Async::<UdpSocket>::bind((ip, 0))?;
+        let asked = sockopt::set_socket_recv_buffer_size(&io, SOCKET_BUFFER_BYTES)
+            .and_then(|()| sockopt::set_socket_send_buffer_size(&io, SOCKET_BUFFER_BYTES));
+        if let Err(error) = asked {
+            debug!(address:% = ip, error:% = error; "socket buffers stay as they are");
+        }
+        let fragments = path_mtu::mode(&io);
+        let offload = UdpSocketState::new((&io).into())?;
+        path_mtu::restore(&io, fragments);
+        Ok(Self { local: io.get_ref().local_addr()?, io, offload })
+    }
+}
+
+/// `quinn-udp` forbids fragments and has the kernel ignore what it learns of the path's MTU, since QUIC finds it out by itself. Nobody
+/// does that here: DTLS records of some 1200 bytes would never cross a narrower IPv4 path. (No IPv6 path is: RFC 8200 §5.)
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod path_mtu {
+    use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
+
+    use super::{Async, UdpSocket, debug};
+
+    pub(super) fn mode(io: &Async<UdpSocket>) -> rustix::io::Result<Ipv4PathMtuDiscovery> {
+        sockopt::ip_mtu_discover(io)
+    }
+
+    pub(super) fn restore(io: &Async<UdpSocket>, mode: rustix::io::Result<Ipv4PathMtuDiscovery>) {
+        if let Err(error) = mode.and_then(|mode| sockopt::set_ip_mtu_discover(io, mode)) {
+            debug!(error:% = error; "path MTU discovery stays off");
         }
     }
 }
 
-fn bind(ip: IpAddr) -> io::Result<(SocketAddr, Async<UdpSocket>)> {
-    let socket = Async::<UdpSocket>::bind((ip, 0))?;
-    let asked = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES)
-        .and_then(|()| sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES));
-    if let Err(error) = asked {
-        debug!(address:% = ip, error:% = error; "socket buffers stay as they are");
+impl Wire for Vec<Socket> {
+    fn max_segments(&self, source: SocketAddr) -> usize {
+        self.iter()
+            .find(|socket| socket.local == source)
+            .map_or(1, |socket| socket.offload.max_gso_segments())
     }
-    Ok((socket.get_ref().local_addr()?, socket))
+
+    fn send(&self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        socket_of(self, source)?.io.get_ref().send_to(bytes, destination).map(|_| ())
+    }
+
+    fn send_batch(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+        segment: usize,
+    ) -> io::Result<()> {
+        let Socket { io, offload, .. } = socket_of(self, source)?;
+        let transmit =
+            Transmit { destination, ecn: None, contents: bytes, segment_size: Some(segment), src_ip: None };
+        offload.try_send(io.into(), &transmit)
+    }
 }
+
+fn socket_of(sockets: &[Socket], source: SocketAddr) -> io::Result<&Socket> {
+    sockets.iter().find(|socket| socket.local == source).ok_or(io::ErrorKind::AddrNotAvailable.into())
+}
+
+#[cfg(test)]
+mod tests;

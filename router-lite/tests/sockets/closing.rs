@@ -18,7 +18,8 @@ use crate::{
 
 #[test]
 fn a_websocket_without_hello_is_told_and_closed_in_time() {
-    let config = Config::default().with_hello_timeout(Duration::from_millis(50)).unwrap();
+    // The WebSocket itself has to be open by then.
+    let config = Config::default().with_hello_timeout(Duration::from_millis(500)).unwrap();
     with_server(config, async |_, to| {
         let mut client = Client::connect(to).await;
         let (code, reason, frames) = client.until_closed().await;

@@ -15,8 +15,9 @@ const DATAGRAM_BYTES: usize = 2048;
 /// Room for one message: no UDP payload is longer, however many datagrams it is put together from, so none is cut.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Messages per read. Pages of the buffer that are never written to are never resident.
-const MESSAGES: usize = 2;
+/// Messages per read. The buffer is large enough to come zeroed from the kernel, so that only what is ever written to is resident: all
+/// of it with a sender of full batches, a few pages otherwise.
+const MESSAGES: usize = 3;
 
 #[derive(Debug)]
 pub(super) struct Incoming {

@@ -100,7 +100,7 @@ impl Driver {
         let stopping = loop {
             self.drain();
             turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(TURNS_PER_YIELD) {
+            if turns.is_multiple_of(TURNS_PER_YIELD) || self.events.is_filling() {
                 smol::future::yield_now().await;
             }
             let received = self.receive();

@@ -102,6 +102,12 @@ impl EventQueue {
         Ok(())
     }
 
+    /// Whether the application should get its turn before there is more: a quarter is what it has not had the time to take, all of it
+    /// is what it does not take.
+    pub(super) fn is_filling(&self) -> bool {
+        self.sender.len() >= EVENT_QUEUE / 4 || self.shared.bytes.load(Relaxed) >= EVENT_QUEUE_BYTES / 4
+    }
+
     fn drop_one(&mut self) {
         self.shared.dropped.fetch_add(1, Relaxed);
         if !std::mem::replace(&mut self.warned, true) {
@@ -169,6 +175,20 @@ mod tests {
         assert_eq!(events.dropped(), 0);
         assert_eq!(queue.push(end()), Ok(()));
         assert_eq!(events.dropped(), 1);
+    }
+
+    #[test]
+    fn a_quarter_of_the_places_or_bytes_is_the_applications_turn() {
+        for (count, len) in [(EVENT_QUEUE / 4, 1), (4, EVENT_QUEUE_BYTES / 16)] {
+            let (mut queue, events) = queue();
+            for _ in 0..count {
+                assert!(!queue.is_filling());
+                assert_eq!(queue.push(data(Channel::Reliable, len)), Ok(()));
+            }
+            assert!(queue.is_filling());
+            assert!(smol::block_on(events.next()).is_some());
+            assert!(!queue.is_filling());
+        }
     }
 
     #[test]

@@ -71,7 +71,10 @@ pub(crate) struct Driver {
     /// Reliable messages whose queue was full, each with a caller waiting; at most [`MAX_PARKED`].
     parked: VecDeque<Outbound>,
     timer: Timer,
+    /// When the timer fires.
     timer_at: Option<Instant>,
+    /// When the node wants to be called: never earlier than the timer fires.
+    due: Option<Instant>,
     watch: Watch,
     filter: Filter,
     /// Shared with the embedded router, which shows them.
@@ -207,13 +210,8 @@ impl Driver {
                 Output::RouterHangup(router) => self.routers.hang_up(router),
                 Output::Event(event) => self.on_event(event),
                 Output::Idle { wake } => {
-                    if self.timer_at != wake.map(|wake| wake.at) {
-                        self.timer_at = wake.map(|wake| wake.at);
-                        match wake {
-                            Some(wake) => self.timer.set_at(wake.at),
-                            None => self.timer = Timer::never(),
-                        }
-                    }
+                    self.due = wake.map(|wake| wake.at);
+                    self.arm();
                     return;
                 }
             }
@@ -222,8 +220,12 @@ impl Driver {
 
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
         // Sockets last: they were just read, and a flood of datagrams must not keep the rest from its turn.
-        if self.timer_at.is_some() && Pin::new(&mut self.timer).poll(context).is_ready() {
-            return Poll::Ready(Turn::Due);
+        while self.timer_at.is_some() && Pin::new(&mut self.timer).poll(context).is_ready() {
+            self.timer_at = None;
+            if self.due.is_some_and(|due| due <= now()) {
+                return Poll::Ready(Turn::Due);
+            }
+            self.arm();
         }
         if self.watch.poll_changed(context).is_ready() {
             return Poll::Ready(Turn::Moved);
@@ -237,8 +239,18 @@ impl Driver {
         self.sockets.poll(context).map(|()| Turn::Ready)
     }
 
+    /// Setting a timer wakes whoever waits in the reactor, and a retransmission timeout moves with every packet: one that only
+    /// became later is left as it is, and set again when it fires.
+    fn arm(&mut self) {
+        if let Some(due) = self.due
+            && self.timer_at.is_none_or(|at| due < at)
+        {
+            self.timer.set_at(due);
+            self.timer_at = Some(due);
+        }
+    }
+
     fn on_due(&mut self) {
-        self.timer_at = None;
         self.node.handle_input(now(), Input::Timeout);
     }
 

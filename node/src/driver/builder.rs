@@ -158,6 +158,7 @@ impl NodeBuilder {
             parked: std::collections::VecDeque::new(),
             timer: Timer::never(),
             timer_at: None,
+            due: None,
             watch,
             filter,
             metrics: Rc::default(),

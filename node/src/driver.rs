@@ -51,6 +51,10 @@ use websocket::Outgoing;
 /// Turns in a row before other tasks of this thread get theirs.
 const TURNS_PER_YIELD: u32 = 32;
 
+/// Turns given away while the application has much to take. It may be the future that the executor itself is run with, and that one
+/// is looked at after 200 tasks only: the driver must go to the back of the queue more often than that.
+const YIELDS_PER_BACKLOG: u32 = 256;
+
 /// Batches of datagrams in a row before timers, routers and commands are looked at.
 const RECEIVES_PER_LOOK: u32 = 8;
 
@@ -103,9 +107,10 @@ impl Driver {
         let stopping = loop {
             self.drain();
             turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(TURNS_PER_YIELD) || self.events.is_filling() {
+            if turns.is_multiple_of(TURNS_PER_YIELD) {
                 smol::future::yield_now().await;
             }
+            self.give_way().await;
             let received = self.receive();
             if received && !turns.is_multiple_of(RECEIVES_PER_LOOK) {
                 continue;
@@ -134,6 +139,16 @@ impl Driver {
             && reply.try_send(()).is_err()
         {
             debug!("whoever stopped the node did not wait for it");
+        }
+    }
+
+    /// Lets an application on this thread take what arrived, before there is so much that it counts as too slow.
+    async fn give_way(&self) {
+        for _ in 0..YIELDS_PER_BACKLOG {
+            if !self.events.is_filling() {
+                return;
+            }
+            smol::future::yield_now().await;
         }
     }
 

@@ -297,12 +297,12 @@ impl Driver {
         if !self.routers.is_current(&news) {
             return;
         }
-        if let What::Opened(local) = news.what {
-            self.routers.opened(news.router, local);
-        }
         let router = news.router;
         let input = match &news.what {
-            What::Opened(_) => Input::RouterOpened(router),
+            What::Opened(local) => {
+                self.routers.opened(router, *local);
+                Input::RouterOpened(router)
+            }
             What::Frame(frame) => Input::RouterFrame(router, frame),
             What::Heard => Input::RouterHeard(router),
             What::Closed(why) => Input::RouterClosed(router, why),

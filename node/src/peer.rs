@@ -198,13 +198,14 @@ impl Peer {
         }
     }
 
-    /// When time alone makes a difference.
-    fn wake(&mut self, rtc: Instant) -> Option<Wake> {
+    /// When time alone makes a difference: asked once for each drain, so what is unacknowledged is looked at here.
+    fn wake(&mut self, now: Instant, rtc: Instant) -> Option<Wake> {
         let own = match &self.state {
             State::Restarting(restart) => Some(restart.wake()),
             State::Open { .. } if self.edge => {
-                let in_flight = self.in_flight() > 0;
-                Wake::earliest(Some(self.liveness.wake(in_flight)), self.tail.wake())
+                let in_flight = self.in_flight();
+                self.tail.look(now, in_flight);
+                Wake::earliest(Some(self.liveness.wake(in_flight > 0)), self.tail.wake())
             }
             _ => None,
         };
@@ -271,8 +272,7 @@ impl Peer {
                         self.state = State::Gone;
                         return PeerOutput::Gone;
                     }
-                    self.look_at_tail(now);
-                    return PeerOutput::Idle(self.wake(at));
+                    return PeerOutput::Idle(self.wake(now, at));
                 }
                 Err(error) => self.fail_transport(now, &error.to_string()),
             }
@@ -391,13 +391,16 @@ impl Peer {
             }
             State::Checking { .. } if self.channels.is_open(Channel::Reliable) => return self.open(now),
             State::Checking { .. } => FailReason::Channel(timeout),
-            State::Open { .. } => {
-                return self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
-            }
+            State::Open { .. } => return self.lose(now),
             State::Restarting(_) | State::Closing { .. } | State::Gone => return,
         };
         let reason = why.to_string();
         self.end(now, Ended::Failed(why), Some(&reason));
+    }
+
+    /// Nothing comes back on an open link.
+    fn lose(&mut self, now: Instant) {
+        self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
     }
 
     fn violation(&mut self, now: Instant, what: String) {

@@ -9,6 +9,7 @@ use clasp_node::{Channel, DisconnectReason, Event, LinkId, LinkState, SendError}
 use e2e::{Network, NodeId, World};
 
 use crate::establishing::linked;
+use crate::surviving::received;
 
 /// Runs of an ordinary `cargo test`.
 const SEEDS: u64 = 24;
@@ -37,16 +38,6 @@ fn message(number: u32) -> Bytes {
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.resize(16 + (number as usize * 131) % 3000, 7);
     bytes.into()
-}
-
-fn received(world: &World, node: NodeId) -> Vec<u32> {
-    let number = |(_, event): &(Duration, Event)| match event {
-        Event::Data { channel: Channel::Reliable, bytes, .. } => {
-            Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
-        }
-        _ => None,
-    };
-    world.told(node).iter().filter_map(number).collect()
 }
 
 fn draw_blow(world: &mut World, a: NodeId, b: NodeId) -> Option<Blow> {
@@ -87,7 +78,7 @@ fn send(world: &mut World, side: &mut Side, seed: u64) {
 /// What arrived is the beginning of what was sent: nothing twice, nothing missing in between.
 fn assert_prefix(world: &World, from: &Side, to: &Side, seed: u64) -> usize {
     let got = received(world, to.node);
-    assert!(got.iter().copied().eq(0..got.len() as u32), "seed {seed}: {got:?}");
+    assert!(got.iter().map(|(_, number)| *number).eq(0..got.len() as u32), "seed {seed}: {got:?}");
     assert!(got.len() <= from.sent as usize, "seed {seed}: more than was sent");
     got.len()
 }

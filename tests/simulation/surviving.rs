@@ -73,7 +73,7 @@ impl Flow {
 }
 
 /// The numbers of the reliable messages that arrived, in that order, and when.
-fn received(world: &World, node: NodeId) -> Vec<(Duration, u32)> {
+pub(crate) fn received(world: &World, node: NodeId) -> Vec<(Duration, u32)> {
     let number = |(at, event): &(Duration, Event)| match event {
         Event::Data { channel: Channel::Reliable, bytes, .. } => {
             Some((*at, u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?)))
@@ -86,6 +86,13 @@ fn received(world: &World, node: NodeId) -> Vec<(Duration, u32)> {
 fn assert_each_once_in_order(world: &World, node: NodeId, count: u32, seed: u64) {
     let numbers: Vec<_> = received(world, node).into_iter().map(|(_, number)| number).collect();
     assert!(numbers.iter().copied().eq(0..count), "seed {seed}: {numbers:?}, {:#?}", tail(world, node));
+}
+
+/// The link is open: a message gets through it within `limit`, once, and it is the first that `to` ever got.
+fn assert_carries(world: &mut World, (from, link): (NodeId, LinkId), to: NodeId, limit: Duration, seed: u64) {
+    world.with_node(from, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
+    world.run_for(limit);
+    assert_each_once_in_order(world, to, 1, seed);
 }
 
 #[test]
@@ -165,9 +172,7 @@ fn an_idle_link_lives_on_through_loss_and_long_ways() {
             "seed {seed}: {:#?}",
             tail(&world, a)
         );
-        world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
-        world.run_for(Duration::from_secs(30));
-        assert_each_once_in_order(&world, b, 1, seed);
+        assert_carries(&mut world, (a, link), b, Duration::from_secs(30), seed);
     }
 }
 
@@ -245,9 +250,7 @@ fn a_node_can_move_though_the_router_was_another_one_before() {
             "seed {seed}: {:#?}",
             tail(&world, a)
         );
-        world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
-        world.run_for(Duration::from_secs(3));
-        assert_each_once_in_order(&world, b, 1, seed);
+        assert_carries(&mut world, (a, link), b, Duration::from_secs(3), seed);
         assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 1, "notices are not told as data");
     }
 }
@@ -275,9 +278,7 @@ fn a_node_that_roams_comes_back_with_another_session_and_keeps_its_link() {
         assert!(world.run_until(Duration::from_secs(3), open), "seed {seed}: {:#?}", tail(&world, a));
         world.roam(b);
         world.run_for(Duration::from_secs(3));
-        world.with_node(b, |n, now| n.send(now, back, Channel::Reliable, message(0, 4))).expect("open");
-        world.run_for(Duration::from_secs(3));
-        assert_each_once_in_order(&world, a, 1, seed);
+        assert_carries(&mut world, (b, back), a, Duration::from_secs(3), seed);
     }
 }
 
@@ -293,9 +294,7 @@ fn moving_again_and_again_ends_where_the_node_is_last() {
         }
         world.run_for(Duration::from_secs(10));
         world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
-        world.with_node(b, |n, now| n.send(now, back, Channel::Reliable, message(0, 4))).expect("open");
-        world.run_for(Duration::from_secs(3));
-        assert_each_once_in_order(&world, a, 1, seed);
+        assert_carries(&mut world, (b, back), a, Duration::from_secs(3), seed);
         assert_each_once_in_order(&world, b, 1, seed);
     }
 }
@@ -312,9 +311,7 @@ fn a_restart_gets_through_lost_doubled_and_reordered_signals() {
         runs += 1;
         if in_state(&world, a, LinkState::Open) && in_state(&world, b, LinkState::Open) {
             survived += 1;
-            world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
-            world.run_for(Duration::from_secs(3));
-            assert_each_once_in_order(&world, b, 1, seed);
+            assert_carries(&mut world, (a, link), b, Duration::from_secs(3), seed);
         } else {
             // Never half a link: both know that it is over.
             assert_eq!((world.count(a, ended), world.count(b, ended)), (1, 1), "seed {seed}");
@@ -361,9 +358,7 @@ fn a_stalled_path_is_replaced_before_the_link_is_given_up() {
             "seed {seed}: {:#?}",
             tail(&world, a)
         );
-        world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("open");
-        world.run_for(Duration::from_secs(3));
-        assert_each_once_in_order(&world, b, 1, seed);
+        assert_carries(&mut world, (a, link), b, Duration::from_secs(3), seed);
     }
 }
 

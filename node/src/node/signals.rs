@@ -33,13 +33,13 @@ impl Node {
             InBody::Offer { sdp, edge: true } => restart_number(sdp),
             _ => None,
         };
+        // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
+        // nothing but another path: the keys of the link stay what they were.
+        if let (Some((id, _)), Some(number), InBody::Offer { sdp, .. }) = (&known, restart, &body) {
+            let id = **id;
+            return self.on_restart_offer(id, from, number, sdp);
+        }
         match (known, body) {
-            // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
-            // nothing but another path: the keys of the link stay what they were.
-            (Some((id, _)), InBody::Offer { sdp, .. }) if restart.is_some() => {
-                let id = *id;
-                self.on_restart_offer(id, from, restart.unwrap_or_default(), &sdp);
-            }
             (Some((_, link)), _) if link.remote != from => {
                 self.counters.foreign_signals += 1;
                 if self.bursts.foreign.begins(now) {

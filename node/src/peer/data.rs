@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::trace;
+use log::{debug, trace};
 
 use super::channels::{self, Control};
+use super::liveness::Verdict;
 use super::{Peer, PeerOutput, SendError, State};
 use crate::event::Channel;
+use crate::limits::PING_INTERVAL;
 
 impl Peer {
     /// Queues a message.
@@ -109,13 +111,6 @@ impl Peer {
         }
     }
 
-    pub(super) fn look_at_tail(&mut self, now: Instant) {
-        if self.tail.is_armed() {
-            let in_flight = self.in_flight();
-            self.tail.look(now, in_flight);
-        }
-    }
-
     pub(super) fn probe_tail(&mut self, now: Instant) {
         if !self.channels.is_idle() {
             self.tail.disarm(); // the last of what waits is watched when it is written
@@ -131,5 +126,31 @@ impl Peer {
     pub(super) fn in_flight(&mut self) -> usize {
         let channel = self.channels.id(Channel::Reliable).and_then(|id| self.rtc.channel(id));
         channel.map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    /// Tells the peer, over the link itself, which session its signals for us must go to from now on: after a router has come
+    /// back, both sides have new ones, and without them no other path could be agreed on.
+    pub fn tell_session(&mut self, session: &str) {
+        if self.edge
+            && self.state.is_open()
+            && let Err(error) = self.channels.push(Channel::Reliable, channels::session_notice(session))
+        {
+            debug!(error:% = error; "no room to tell our session"); // the next restart will fail, and the link with it
+        }
+    }
+
+    /// What silence means for this link.
+    pub(super) fn check_liveness(&mut self, now: Instant) {
+        let acknowledged = self.written.saturating_sub(self.in_flight() as u64);
+        match self.liveness.check(now, acknowledged) {
+            Verdict::Fine => {}
+            Verdict::Ask => self.ask(),
+            Verdict::Stalled => {
+                self.ask();
+                // What is left until the link counts as dead.
+                self.restart(now, PING_INTERVAL);
+            }
+            Verdict::Dead => self.lose(now),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clasp_wire::p2p::CandidateInit;
 use log::debug;
 use rand::{Rng, RngExt};
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
@@ -152,20 +152,36 @@ impl Peer {
         }
         let checking = State::Checking { ice: false, dtls: false };
         let State::Offering { pending } = std::mem::replace(&mut self.state, checking) else { return };
-        let (description, remote_candidates) = sdp::split_candidates(answer);
-        let applied = sdp::check(answer).map_err(NegotiationError::from).and_then(|()| {
-            let parsed =
-                SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid)).map_err(rejected)?;
-            self.rtc.sdp_api().accept_answer(pending, parsed).map_err(rejected)
-        });
-        if let Err(error) = applied {
-            let why = FailReason::BadAnswer(error.to_string());
-            return self.end(now, super::Ended::Failed(why), Some("unusable answer"));
-        }
+        let remote_candidates = match self.apply_answer(pending, answer) {
+            Ok(candidates) => candidates,
+            Err(error) => {
+                let why = FailReason::BadAnswer(error.to_string());
+                return self.end(now, super::Ended::Failed(why), Some("unusable answer"));
+            }
+        };
         self.max_message = sdp::max_message_size(answer);
         self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
         self.enter(State::Checking { ice: false, dtls: false });
         self.add_described_candidates(&remote_candidates);
+        self.add_waiting_candidates();
+    }
+
+    /// Has str0m take an answer, and returns the candidates in it.
+    pub(super) fn apply_answer<'a>(
+        &mut self,
+        pending: SdpPendingOffer,
+        answer: &'a str,
+    ) -> Result<Vec<&'a str>, NegotiationError> {
+        sdp::check(answer)?;
+        let (description, candidates) = sdp::split_candidates(answer);
+        let parsed =
+            SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid)).map_err(rejected)?;
+        self.rtc.sdp_api().accept_answer(pending, parsed).map_err(rejected)?;
+        Ok(candidates)
+    }
+
+    /// Takes the candidates that came before the answer they belong to.
+    pub(super) fn add_waiting_candidates(&mut self) {
         while let Some(text) = self.waiting_candidates.pop_front() {
             self.add_remote_candidate(&text);
         }

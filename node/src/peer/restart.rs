@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::change::{SdpOffer, SdpPendingOffer};
 
 use super::state::State;
-use super::{Ended, OutSignal, Peer, PeerOutput, channels, sdp};
-use crate::event::{Channel, DisconnectReason, Step};
-use crate::limits::{PING_INTERVAL, RESTART_LIMIT};
+use super::{Ended, OutSignal, Peer, PeerOutput, sdp};
+use crate::event::{DisconnectReason, Step};
+use crate::limits::RESTART_LIMIT;
 use crate::wake::Wake;
 
 /// An offer that is not answered is sent again this often: the router, or the way to it, may be coming back as well.
@@ -68,19 +68,19 @@ impl Peer {
             return;
         }
         let gone: Vec<_> = self.local.extract_if(.., |c| !addresses.contains(&c.addr())).collect();
+        let known = |address: &SocketAddr| self.local.iter().any(|c| c.addr() == *address);
+        let new: Vec<_> = addresses.iter().filter(|address| !known(address)).copied().collect();
+        if gone.is_empty() && new.is_empty() {
+            return;
+        }
         for candidate in &gone {
             if !self.rtc.direct_api().invalidate_candidate(candidate) {
                 debug!(address:% = candidate.addr(); "not a candidate of ours");
             }
         }
-        let known = |address: &SocketAddr| self.local.iter().any(|c| c.addr() == *address);
-        let new: Vec<_> = addresses.iter().filter(|address| !known(address)).copied().collect();
         let added = super::negotiation::add_local_candidates(&mut self.rtc, &new);
         self.trickle(&added);
         self.local.extend(added);
-        if gone.is_empty() && new.is_empty() {
-            return;
-        }
         let Some(path) = self.path.filter(|_| self.edge && self.state.is_open()) else { return };
         let lost = !addresses.contains(&path.local);
         let pathless = matches!(self.state, State::Restarting(_)) && !new.is_empty();
@@ -183,25 +183,17 @@ impl Peer {
         let State::Restarting(restart) = &mut self.state else { return };
         let Some(OurOffer { pending, outdated, .. }) = restart.ours.take() else { return };
         let told = restart.told;
-        let (description, remote_candidates) = sdp::split_candidates(answer);
-        let applied = sdp::check(answer).map_err(super::NegotiationError::from).and_then(|()| {
-            let parsed = SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid))
-                .map_err(super::negotiation::rejected)?;
-            self.rtc.sdp_api().accept_answer(pending, parsed).map_err(super::negotiation::rejected)
-        });
-        if let Err(error) = applied {
-            let why = format!("unusable answer to an ICE restart: {error}");
-            return self.end(
-                now,
-                Ended::Disconnected(DisconnectReason::Violation(why)),
-                Some("unusable answer"),
-            );
-        }
+        let remote_candidates = match self.apply_answer(pending, answer) {
+            Ok(candidates) => candidates,
+            Err(error) => {
+                let why = format!("unusable answer to an ICE restart: {error}");
+                let ended = Ended::Disconnected(DisconnectReason::Violation(why));
+                return self.end(now, ended, Some("unusable answer"));
+            }
+        };
         self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
         self.await_checks(now, told, &remote_candidates);
-        while let Some(text) = self.waiting_candidates.pop_front() {
-            self.add_remote_candidate(&text);
-        }
+        self.add_waiting_candidates();
         if outdated {
             self.restart(now, RESTART_LIMIT);
         }
@@ -247,41 +239,11 @@ impl Peer {
     pub(super) fn on_restart_timer(&mut self, now: Instant) {
         let State::Restarting(restart) = &mut self.state else { return };
         if restart.until <= now {
-            return self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
+            return self.lose(now);
         }
         if let Some(ours) = restart.ours.as_mut().filter(|ours| ours.resend_at <= now) {
             ours.resend_at = now + RESEND_OFFER;
             self.out.push_back(PeerOutput::Signal(OutSignal::Offer(ours.text.clone())));
-        }
-    }
-
-    /// Tells the peer, over the link itself, which session its signals for us must go to from now on: after a router has come
-    /// back, both sides have new ones, and without them no other path could be agreed on.
-    pub fn tell_session(&mut self, session: &str) {
-        if self.edge
-            && self.state.is_open()
-            && let Err(error) = self.channels.push(Channel::Reliable, channels::session_notice(session))
-        {
-            debug!(error:% = error; "no room to tell our session"); // the next restart will fail, and the link with it
-        }
-    }
-
-    /// What silence means for this link.
-    pub(super) fn check_liveness(&mut self, now: Instant) {
-        use super::liveness::Verdict;
-        let acknowledged = self.written.saturating_sub(self.in_flight() as u64);
-        let verdict = self.liveness.check(now, acknowledged);
-        match verdict {
-            Verdict::Fine => {}
-            Verdict::Ask => self.ask(),
-            Verdict::Stalled => {
-                self.ask();
-                // What is left until the link counts as dead.
-                self.restart(now, PING_INTERVAL);
-            }
-            Verdict::Dead => {
-                self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
-            }
         }
     }
 }

@@ -61,11 +61,6 @@ impl TailProbe {
         self.armed = (in_flight > 0).then_some(Armed { due, sent: 0, in_flight, probed_at: None });
     }
 
-    /// Whether anything is watched.
-    pub(super) fn is_armed(&self) -> bool {
-        self.armed.is_some()
-    }
-
     /// Whether to send a probe now.
     pub(super) fn take_due(&mut self, now: Instant) -> bool {
         let Some(mut armed) = self.armed.filter(|armed| armed.due <= now) else { return false };
@@ -120,7 +115,7 @@ mod tests {
         assert!(!tail.take_due(t0 + ms(49)));
         let want = [50_000, 112_500, 114_500, 116_500, 241_500, 243_500, 245_500].map(Duration::from_micros);
         assert_eq!(probes(&mut tail, t0), want);
-        assert!(!tail.is_armed());
+        assert!(tail.wake().is_none());
     }
 
     #[test]
@@ -129,9 +124,9 @@ mod tests {
         tail.written(t0, 100);
         assert!(tail.take_due(t0 + ms(50)));
         tail.look(t0 + ms(60), 100);
-        assert!(tail.is_armed(), "nothing was acknowledged yet");
+        assert!(tail.wake().is_some(), "nothing was acknowledged yet");
         tail.look(t0 + ms(70), 0);
-        assert!(!tail.is_armed());
+        assert!(tail.wake().is_none());
         tail.written(t0 + ms(1000), 100);
         assert_eq!(tail.wake().map(|wake| wake.at - t0), Some(ms(1020)), "the round trip is 20 ms");
     }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clasp_node::RouterUrl;
+use clasp_node::{RouterUrl, RoutingMode};
 use smol::LocalExecutor;
 
 /// Finds peers through a CLASP router, then talks to them directly over encrypted WebRTC data channels.
@@ -88,6 +88,9 @@ struct NodeArgs {
     /// How long a link may take to open
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     connect_timeout: Duration,
+    /// Which ways messages may take: prefer-p2p, p2p-only or relay-only. A router can read what goes through it.
+    #[arg(long, value_name = "MODE", default_value_t = RoutingMode::PreferP2p)]
+    routing: RoutingMode,
     /// Use the loopback interface only
     #[arg(long)]
     loopback: bool,

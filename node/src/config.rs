@@ -16,6 +16,59 @@ pub struct ConfigError {
     pub expected: &'static str,
 }
 
+/// Which ways the messages of a link may take. The names are those of the protocol's routing modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoutingMode {
+    /// Direct where a path opens, and through the router, which can read them, where none does.
+    #[default]
+    PreferP2p,
+    /// Direct and no other way: what is sent waits while there is no path.
+    P2pOnly,
+    /// Always through the router.
+    RelayOnly,
+}
+
+impl RoutingMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::PreferP2p, Self::P2pOnly, Self::RelayOnly];
+
+    /// Its name, on the wire and for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PreferP2p => "prefer-p2p",
+            Self::P2pOnly => "p2p-only",
+            Self::RelayOnly => "relay-only",
+        }
+    }
+
+    /// Whether messages may go through the router.
+    pub(crate) const fn relays(self) -> bool {
+        !matches!(self, Self::P2pOnly)
+    }
+
+    /// Whether direct paths are looked for.
+    pub(crate) const fn connects(self) -> bool {
+        !matches!(self, Self::RelayOnly)
+    }
+}
+
+impl std::fmt::Display for RoutingMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for RoutingMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|mode| mode.name() == text);
+        found.ok_or_else(|| format!("{text:?} is not a routing mode: prefer-p2p, p2p-only, relay-only"))
+    }
+}
+
 /// How a node behaves. Defaults are listed on each field.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -35,6 +88,8 @@ pub struct NodeConfig {
     /// Offers of peers taken per second, on average, 1 to 1000; [`MAX_OFFERS_IN_PROGRESS`] may come in one burst. Default
     /// [`OFFERS_PER_SECOND`].
     pub offers_per_second: u32,
+    /// Which ways messages may take. Default [`RoutingMode::PreferP2p`].
+    pub routing: RoutingMode,
     /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
 }
@@ -49,6 +104,7 @@ impl Default for NodeConfig {
             max_peers: MAX_PEERS,
             max_offers_in_progress: MAX_OFFERS_IN_PROGRESS,
             offers_per_second: OFFERS_PER_SECOND,
+            routing: RoutingMode::default(),
             send_buffer_bytes: SCTP_SEND_BUFFER_BYTES,
         }
     }

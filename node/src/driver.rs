@@ -437,6 +437,9 @@ fn log(event: &Event) {
         Event::PathChanged { link, peer, path } => {
             info!("{link}: data to {peer} travels from {} to {} now", path.local, path.remote);
         }
+        Event::Relayed { link, peer, router, why, .. } => {
+            warn!("{link}: messages to {peer} go through {router}, which can read them: {why}");
+        }
         Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
         Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
         Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),

@@ -84,7 +84,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Where a link is in its life. It moves down this list; only from `Restarting` it may go back to `Open`.
+/// Where a link is in its life. It moves down this list; only from `Restarting` and `Relayed` it may go back to `Open`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
@@ -94,8 +94,11 @@ pub enum LinkState {
     Checking,
     /// The channels are open.
     Open,
-    /// The channels are open, and another path for them is being looked for: what is sent waits.
+    /// There is no path for the channels at this moment, and another one is being looked for: what is sent waits.
     Restarting,
+    /// No direct path opens, or the last one is lost: what is sent goes through the router, which can read it. Attempts at a direct
+    /// path go on.
+    Relayed,
     /// Over.
     Closed,
 }
@@ -109,6 +112,8 @@ pub struct PeerInfo {
     pub name: Option<String>,
     /// Whether it is a clasp-edge node.
     pub edge: bool,
+    /// A random id of its process, if it tells one: the same in all its sessions.
+    pub instance: Option<String>,
     /// The router it announced itself on.
     pub router: RouterId,
 }
@@ -268,7 +273,7 @@ pub enum Event {
         /// The step.
         step: Step,
     },
-    /// The link is open: both data channels, or the reliable one if the peer opens no other within a second.
+    /// The link is open for the first time: both data channels, or the reliable one if the peer opens no other within a second.
     Connected {
         /// The link.
         link: LinkId,
@@ -281,7 +286,21 @@ pub enum Event {
         /// Time since the link's first signal.
         after: Duration,
     },
-    /// An open link runs over other addresses from now on; nothing on the reliable channel was lost.
+    /// Messages of the link go through the router from now on, because there is no direct path. The link works, if it did not before.
+    /// [`Event::Connected`] or [`Event::PathChanged`] tells when there is a direct path.
+    Relayed {
+        /// The link.
+        link: LinkId,
+        /// The peer's session id.
+        peer: String,
+        /// The router.
+        router: RouterId,
+        /// Why there is no direct path.
+        why: String,
+        /// Time since the link began.
+        after: Duration,
+    },
+    /// The link runs over other addresses from now on, or directly again; nothing on the reliable channel was lost.
     PathChanged {
         /// The link.
         link: LinkId,

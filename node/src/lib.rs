@@ -4,25 +4,28 @@
 //! talks to them directly over two encrypted WebRTC data channels. The router only ever relays signals.
 //!
 //! # Layers
-//! [`Node`] composes [`session::Session`] (one router) and [`peer::Peer`] (one link). All three are sans-IO: they take
+//! [`Node`] composes [`session::Session`] (one router), links, and in each link [`peer::Peer`] (one direct connection). All of them are sans-IO: they take
 //! `now` and input, and return output; they own no socket, read no clock and draw no randomness of their own. The feature
 //! `driver` (default) adds the smol driver that runs a node on real sockets, and the `clasp-node` program.
 
+mod backoff;
 mod burst;
 pub mod config;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod event;
 pub mod limits;
+mod link;
 pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod pipe;
 pub mod queue;
+mod relayed;
 pub mod session;
 mod wake;
 
-pub use config::{ConfigError, NodeConfig};
+pub use config::{ConfigError, NodeConfig, RoutingMode};
 #[cfg(feature = "driver")]
 pub use driver::{Events, NodeBuilder, NodeHandle, RouterUrl, Running};
 pub use event::{

@@ -102,6 +102,33 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long an open link may be without a path after this host's address changed: as long as DHCP may take on a bad day.
 pub const RESTART_LIMIT: Duration = Duration::from_secs(30);
 
+/// Reliable messages kept per link between two of our nodes until the other one has confirmed them; when full, the caller waits.
+/// A message may have to be sent again another way.
+pub const UNCONFIRMED_BYTES: usize = 512 * 1024;
+
+/// What a kept message counts besides its bytes, so that tiny ones are bounded as well.
+pub const UNCONFIRMED_OVERHEAD_BYTES: usize = 64;
+
+/// Largest message between two of our nodes: it may have to travel through a router, in a frame that tells where to.
+pub const MAX_RELAYED_MESSAGE_BYTES: usize = 63 * 1024;
+
+/// Bytes of one link on their way through a router, unconfirmed: a router has other sessions to serve, and closes one that does
+/// not take its data in time.
+pub const RELAY_WINDOW_BYTES: usize = 64 * 1024;
+
+/// Relayed frames a second over all links, on average: routers take 1000 frames a second from a session, and signals need room.
+pub const RELAY_FRAMES_PER_SECOND: u32 = 400;
+
+/// Relayed frames that may go out in one burst.
+pub const RELAY_FRAMES_AT_ONCE: u32 = 64;
+
+/// How long a link without any sign of the other node, direct or through the router, is kept.
+pub const RELAY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a link that may not use the router is kept without a direct path, though the other node lives.
+pub const NO_PATH_LIMIT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);
 const _: () = assert!(MAX_OFFERS_IN_PROGRESS <= MAX_PEERS);

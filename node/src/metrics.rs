@@ -31,7 +31,7 @@ const FAILURES: [&str; 9] = [
 
 const DISCONNECTS: [&str; 6] = ["application_too_slow", "local", "lost", "remote", "transport", "violation"];
 
-const STATES: [&str; 5] = ["checking", "closed", "offering", "open", "restarting"];
+const STATES: [&str; 6] = ["checking", "closed", "offering", "open", "relayed", "restarting"];
 
 /// See the module.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub struct Metrics {
     received: ByChannel,
     sent: ByChannel,
     paths_changed: u64,
+    relays: u64,
     candidates_skipped: u64,
     routers_lost: u64,
     sends_refused: u64,
@@ -82,6 +83,7 @@ impl Default for Metrics {
             sends_refused: 0,
             links: none_of(&STATES),
             paths_changed: 0,
+            relays: 0,
             routers_ready: 0,
             counters: Counters::default(),
             events_dropped: 0,
@@ -102,6 +104,7 @@ impl Metrics {
             Event::Data { channel, bytes, .. } => self.received.count(*channel, bytes.len()),
             Event::Step { step: Step::CandidateSkipped(_), .. } => self.candidates_skipped += 1,
             Event::PathChanged { .. } => self.paths_changed += 1,
+            Event::Relayed { .. } => self.relays += 1,
             Event::RouterLost { .. } => self.routers_lost += 1,
             _ => {}
         }
@@ -144,6 +147,10 @@ impl Metrics {
         by_reason(page, "clasp_node_disconnects", help, "reason", &self.disconnects);
         let help = "Open links that moved to other addresses.";
         page.counter("clasp_node_paths_changed", help, self.paths_changed);
+        let help = "Times a link went on through a router, for want of a direct path.";
+        page.counter("clasp_node_relays", help, self.relays);
+        let help = "Reliable messages sent through routers, repeated ones included.";
+        page.counter("clasp_node_relayed_messages", help, self.counters.messages_relayed);
         let help = "Messages received, by channel.";
         page.counters("clasp_node_received_messages", help, "channel", self.received.messages());
         let help = "Bytes of messages received, by channel.";
@@ -168,6 +175,7 @@ impl Metrics {
             peers_forgotten,
             pending_signals_dropped,
             streams_dropped,
+            messages_relayed: _, // nothing that was refused
         } = self.counters;
         let refusals = [
             ("offers_refused", offers_refused),
@@ -240,6 +248,7 @@ fn state_name(state: LinkState) -> &'static str {
         LinkState::Checking => "checking",
         LinkState::Open => "open",
         LinkState::Restarting => "restarting",
+        LinkState::Relayed => "relayed",
         LinkState::Closed => "closed",
     }
 }

@@ -10,7 +10,9 @@
 
 mod bucket;
 mod commands;
+mod detours;
 mod early;
+mod rejoin;
 mod roster;
 mod signals;
 
@@ -28,8 +30,9 @@ pub use commands::{ConnectError, LinkInfo};
 use crate::burst::Burst;
 use crate::config::{ConfigError, NodeConfig};
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
-use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND};
-use crate::peer::{Certificate, CertificateError, Ended, Peer, PeerOutput, Setup};
+use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND};
+use crate::link::{Link, LinkOutput};
+use crate::peer::{Certificate, CertificateError, Setup};
 use crate::session::{Identity, Session, SessionOutput};
 use crate::wake::Wake;
 use bucket::Bucket;
@@ -119,20 +122,12 @@ pub struct Counters {
     pub pending_signals_dropped: u64,
     /// Stream messages dropped because their link's queue was full, over all links there ever were.
     pub streams_dropped: u64,
+    /// Reliable messages sent through routers, repeated ones included.
+    pub messages_relayed: u64,
 }
 
 struct Router {
     session: Session,
-    wake: Option<Wake>,
-    dirty: bool,
-}
-
-/// A link and whom it goes to.
-struct Link {
-    peer: Peer,
-    router: RouterId,
-    remote: String,
-    correlation_id: String,
     wake: Option<Wake>,
     dirty: bool,
 }
@@ -175,6 +170,8 @@ pub struct Node {
     early: EarlyCandidates,
     offers: Bucket,
     refusals: Bucket,
+    /// Frames with messages that go through routers, over all links.
+    relayed: Bucket,
     bursts: Bursts,
     /// What one input gave rise to; emptied by every drain.
     out: VecDeque<Output>,
@@ -218,6 +215,7 @@ impl Node {
         let identity = Identity {
             name: config.name.clone(),
             token: config.token.clone(),
+            instance: format!("{:016x}", rng.next_u64()),
             keep_alive: config.keep_alive,
         };
         let routers = (0..routers)
@@ -240,6 +238,7 @@ impl Node {
             early: EarlyCandidates::default(),
             offers: Bucket::new(now, offers_at_once, offers_per_second),
             refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
+            relayed: Bucket::new(now, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND),
             bursts: Bursts::default(),
             out: VecDeque::new(),
             counters: Counters::default(),
@@ -261,8 +260,7 @@ impl Node {
                     router.dirty = true;
                 }
                 for link in self.links.values_mut() {
-                    link.peer.handle_addresses(now, addresses);
-                    link.dirty = true;
+                    link.handle_addresses(now, addresses);
                 }
             }
             Input::RouterOpened(router) => self.with_session(router, |session| session.handle_opened(now)),
@@ -286,7 +284,7 @@ impl Node {
                 self.drain_session(index);
                 continue;
             }
-            let dirty = self.links.iter().find(|(_, link)| link.dirty).map(|(id, _)| *id);
+            let dirty = self.links.iter().find(|(_, link)| link.is_dirty()).map(|(id, _)| *id);
             let Some(id) = dirty else { return Output::Idle { wake: self.wake() } };
             if let Some(output) = self.drain_link(id) {
                 return output;
@@ -313,7 +311,7 @@ impl Node {
             peers_forgotten: self.roster.forgotten,
             pending_signals_dropped: self.routers.iter().map(|r| r.session.pending_dropped()).sum(),
             streams_dropped: self.counters.streams_dropped
-                + self.links.values().map(|link| link.peer.streams_dropped()).sum::<u64>(),
+                + self.links.values().map(Link::streams_dropped).sum::<u64>(),
             ..self.counters
         }
     }
@@ -326,7 +324,7 @@ impl Node {
 
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
-        let links = self.links.values().map(|link| link.wake);
+        let links = self.links.values().map(Link::wake);
         routers.chain(links).fold(None, Wake::earliest)
     }
 
@@ -335,26 +333,22 @@ impl Node {
             router.session.handle_timeout(now);
             router.dirty = true;
         }
-        for link in self.links.values_mut().filter(|l| l.wake.is_some_and(|wake| wake.at <= now)) {
-            link.peer.handle_timeout(now);
-            link.dirty = true;
+        for link in self.links.values_mut().filter(|l| l.wake().is_some_and(|wake| wake.at <= now)) {
+            link.handle_timeout(now);
         }
     }
 
     fn handle_datagram(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
         // An open link is never robbed of its data by a younger one that claims its peer's address as a candidate. Newest first
         // otherwise: should two links share a pair of addresses, the older one is the dead one.
-        let links = || self.links.iter().rev();
-        let owner = links()
-            .find(|(_, link)| link.peer.talks_to(source, bytes))
-            .or_else(|| links().find(|(_, link)| link.peer.accepts(now, source, destination, bytes)))
-            .or_else(|| links().find(|(_, link)| link.peer.may_begin_with(source, bytes)))
+        let peers = || self.links.iter().rev().filter_map(|(id, link)| Some((id, link.peer()?)));
+        let owner = peers()
+            .find(|(_, peer)| peer.talks_to(source, bytes))
+            .or_else(|| peers().find(|(_, peer)| peer.accepts(now, source, destination, bytes)))
+            .or_else(|| peers().find(|(_, peer)| peer.may_begin_with(source, bytes)))
             .map(|(id, _)| *id);
-        match owner.and_then(|id| self.links.get_mut(&id)) {
-            Some(link) => {
-                link.peer.handle_datagram(now, source, destination, bytes);
-                link.dirty = true;
-            }
+        match owner.and_then(|id| self.links.get_mut(&id)?.peer_mut()) {
+            Some(peer) => peer.handle_datagram(now, source, destination, bytes),
             None => {
                 self.counters.stray_datagrams += 1;
                 trace!(source:% = source, len = bytes.len(); "stray datagram");
@@ -379,19 +373,23 @@ impl Node {
             SessionOutput::Ping => self.out.push_back(Output::RouterPing(router)),
             SessionOutput::Hangup => self.out.push_back(Output::RouterHangup(router)),
             SessionOutput::Ready { session, name } => {
-                for link in self.links.values_mut().filter(|link| link.router == router) {
-                    link.peer.tell_session(&session);
-                    link.dirty = true;
+                let now = self.now;
+                for link in self.links.values_mut().filter(|link| link.router() == router) {
+                    link.handle_session(now, &session);
                 }
                 self.event(Event::RouterReady { router, session, name });
             }
             SessionOutput::Lost { why, retry_in } => {
                 self.roster.forget_router(router);
+                let now = self.now;
+                for link in self.links.values_mut().filter(|link| link.router() == router) {
+                    link.handle_offline(now);
+                }
                 self.event(Event::RouterLost { router, why, retry_in });
             }
             SessionOutput::Signal(signal) => self.on_signal(router, signal),
-            SessionOutput::Announced { session, name, edge } => {
-                self.on_announced(PeerInfo { session, name, edge, router });
+            SessionOutput::Announced { session, name, edge, instance } => {
+                self.on_announced(PeerInfo { session, name, edge, instance, router });
             }
             SessionOutput::NoSuchSession(session) => self.on_no_such_session(router, &session),
         }
@@ -399,6 +397,7 @@ impl Node {
 
     fn on_announced(&mut self, info: PeerInfo) {
         let (router, now) = (info.router, self.now);
+        self.look_for_links(&info);
         match self.roster.note(info.clone()) {
             Noted::Same => return,
             Noted::New => {
@@ -413,58 +412,43 @@ impl Node {
     fn on_no_such_session(&mut self, router: RouterId, session: &str) {
         self.roster.forget(router, session);
         let now = self.now;
-        for link in self.links.values_mut().filter(|l| l.router == router && l.remote == session) {
-            link.peer.handle_no_such_session(now, session);
-            link.dirty = true;
+        let of_session = |link: &&mut Link| link.router() == router && link.remote() == session;
+        for link in self.links.values_mut().filter(of_session) {
+            link.handle_session_ended(now);
         }
     }
 
     fn drain_link(&mut self, id: LinkId) -> Option<Output> {
         let link = self.links.get_mut(&id)?;
-        let (peer, role) = (|| link.remote.clone(), link.peer.role());
-        let event = match link.peer.poll_output(self.now) {
-            PeerOutput::Idle(wake) => {
-                (link.wake, link.dirty) = (wake, false);
-                return None;
-            }
-            PeerOutput::Gone => {
-                self.counters.streams_dropped += link.peer.streams_dropped();
+        let (now, relayed) = (self.now, &mut self.relayed);
+        match link.poll_output(now, &mut self.rng, &mut || relayed.take(now)) {
+            LinkOutput::Idle => None,
+            LinkOutput::Gone => {
+                self.counters.streams_dropped += link.streams_dropped();
                 self.links.remove(&id);
                 debug!(link:% = id; "link dropped");
-                return None;
+                None
             }
-            PeerOutput::Transmit(transmit) => {
-                return Some(Output::Transmit {
-                    source: transmit.source,
-                    destination: transmit.destination,
-                    bytes: transmit.contents.into(),
-                });
+            LinkOutput::Transmit(transmit) => Some(Output::Transmit {
+                source: transmit.source,
+                destination: transmit.destination,
+                bytes: transmit.contents.into(),
+            }),
+            LinkOutput::Signal(correlation_id, signal) => {
+                let (router, remote) = (link.router(), link.remote().to_owned());
+                self.signal_to(router, &remote, &correlation_id, &signal);
+                None
             }
-            PeerOutput::Signal(signal) => {
-                self.send_signal(id, &signal);
-                return None;
+            LinkOutput::Relay(relayed) => {
+                self.relay(id, &relayed);
+                None
             }
-            PeerOutput::SessionIs(session) => {
-                debug!(link:% = id, session = session.as_str(); "the peer has a new session");
-                link.remote = session;
-                return None;
+            LinkOutput::Attempt => {
+                self.offer_again(id);
+                None
             }
-            PeerOutput::Data(channel, bytes) => Event::Data { link: id, channel, bytes },
-            PeerOutput::State(state) => Event::State { link: id, state },
-            PeerOutput::Step(step) => Event::Step { link: id, peer: peer(), role, step },
-            PeerOutput::Connected(path) => {
-                let after = self.now.saturating_duration_since(link.peer.epoch());
-                Event::Connected { link: id, peer: peer(), role, path, after }
-            }
-            PeerOutput::PathChanged(path) => Event::PathChanged { link: id, peer: peer(), path },
-            PeerOutput::Writable => Event::Writable { link: id },
-            PeerOutput::Pong(channel, token, rtt) => Event::Pong { link: id, channel, token, rtt },
-            PeerOutput::Ended(Ended::Failed(why)) => Event::Failed { link: id, peer: peer(), why },
-            PeerOutput::Ended(Ended::Disconnected(why)) => {
-                Event::Disconnected { link: id, peer: peer(), why }
-            }
-        };
-        Some(Output::Event(event))
+            LinkOutput::Event(event) => Some(Output::Event(event)),
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -472,6 +456,6 @@ impl Node {
     }
 
     fn links_in_progress(&self) -> usize {
-        self.links.values().filter(|link| link.peer.state() < LinkState::Open).count()
+        self.links.values().filter(|link| link.state() < LinkState::Open).count()
     }
 }

@@ -11,8 +11,10 @@
 mod candidate;
 mod certificate;
 mod channels;
+pub(crate) mod control;
 mod crypto;
 mod data;
+mod datagrams;
 mod liveness;
 mod negotiation;
 mod output;
@@ -26,14 +28,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, trace};
-use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Input, Output, Rtc};
 
 pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
-pub(crate) use sdp::restart_number;
+pub use sdp::Resume;
+pub(crate) use sdp::{restart_number, resume};
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
@@ -71,6 +73,8 @@ pub struct Peer {
     tail: TailProbe,
     /// Bytes handed to the reliable channel so far.
     written: u64,
+    /// What the other node is to be told of its messages.
+    confirmation: Option<u64>,
     /// The media section's identifier in our `Rtc`, and the one both sides write.
     own_mid: String,
     wire_mid: String,
@@ -87,6 +91,9 @@ pub struct Peer {
     max_message: usize,
     path: Option<Path>,
     edge: bool,
+    /// The fingerprint in the other side's description, which DTLS holds it to; and the one it must be, if that is known before.
+    fingerprint: Option<String>,
+    wanted_fingerprint: Option<String>,
     /// What one input gave rise to; emptied by every drain, so never longer than a few entries.
     out: VecDeque<PeerOutput>,
     ignored_datagrams: u64,
@@ -121,6 +128,12 @@ impl Peer {
         self.epoch
     }
 
+    /// The addresses in use, once they are known.
+    #[must_use]
+    pub fn path(&self) -> Option<Path> {
+        self.path
+    }
+
     /// Stream messages dropped because their queue was full.
     #[must_use]
     pub fn streams_dropped(&self) -> u64 {
@@ -132,51 +145,22 @@ impl Peer {
         self.edge = edge;
     }
 
-    /// Whether the data of this open link comes from `source`.
+    /// Whether the peer is a clasp-edge node.
     #[must_use]
-    pub fn talks_to(&self, source: SocketAddr, datagram: &[u8]) -> bool {
-        self.state.is_open() && is_dtls(datagram) && self.path.is_some_and(|path| path.remote == source)
+    pub fn is_edge(&self) -> bool {
+        self.edge
     }
 
-    /// Whether a datagram may be the first one of this link's DTLS handshake.
-    ///
-    /// The side that has its pair first sends its hello at once. It may arrive before our own check of that pair is answered,
-    /// when str0m does not know the address yet; refusing it would cost a retransmission. Anybody can claim any candidate, so
-    /// this is asked last, and only while a handshake is due.
+    /// The certificate fingerprint in the peer's description (RFC 8122 §5). Once the link is open, DTLS has shown that it is the
+    /// peer's.
     #[must_use]
-    pub fn may_begin_with(&self, source: SocketAddr, datagram: &[u8]) -> bool {
-        matches!(self.state, State::Checking { dtls: false, .. })
-            && is_dtls(datagram)
-            && self.remote_addresses.contains(&source)
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
-    /// Whether a datagram from `source` to `destination` belongs to this link.
-    #[must_use]
-    pub fn accepts(&self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> bool {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return false };
-        self.rtc.accepts(&Input::Receive(now, receive))
-    }
-
-    /// Takes a datagram that [`Self::accepts`] said is for this link.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-    ) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
-            self.ignored_datagrams += 1;
-            return;
-        };
-        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
-            // Anybody on the path can send garbage with the peer's address on it: only what kills the `Rtc` itself ends the link.
-            self.ignored_datagrams += 1;
-            trace!(error:% = error, ignored = self.ignored_datagrams; "datagram ignored");
-            if !self.rtc.is_alive() {
-                self.fail_transport(now, &error.to_string());
-            }
-        }
+    /// The answer must have this certificate fingerprint: that of the node we were connected to before.
+    pub fn expect_fingerprint(&mut self, fingerprint: String) {
+        self.wanted_fingerprint = Some(fingerprint);
     }
 
     /// Lets time pass.
@@ -219,6 +203,11 @@ impl Peer {
         } else {
             Ended::Failed(FailReason::CalledOff)
         };
+        self.end(now, ended, Some(reason));
+    }
+
+    /// Ends the link for a reason of its owner's.
+    pub(crate) fn close_because(&mut self, now: Instant, ended: Ended, reason: &str) {
         self.end(now, ended, Some(reason));
     }
 
@@ -367,22 +356,14 @@ impl Peer {
         false
     }
 
-    /// The pair in use is the one DTLS travels on.
-    fn note_path(&mut self, transmit: &Transmit) {
-        if !is_dtls(&transmit.contents) {
-            return;
-        }
-        let path = Path { local: transmit.source, remote: transmit.destination };
-        let before = self.path.replace(path);
-        if matches!(self.state, State::Open { told: true }) && before != Some(path) {
-            self.out.push_back(PeerOutput::PathChanged(path));
-        }
-    }
-
     fn on_deadline(&mut self, now: Instant) {
         let timeout = self.connect_timeout;
         let why = match &self.state {
-            State::Offering { .. } => FailReason::NoAnswer(timeout),
+            State::Offering { .. } => {
+                let why = FailReason::NoAnswer(timeout);
+                let reason = why.to_string();
+                return self.end(now, Ended::Failed(why), Some(&reason));
+            }
             State::Checking { ice: false, .. } => {
                 FailReason::Ice { timeout, remote_candidates: self.remote_addresses.len() }
             }
@@ -395,12 +376,26 @@ impl Peer {
             State::Restarting(_) | State::Closing { .. } | State::Gone => return,
         };
         let reason = why.to_string();
-        self.end(now, Ended::Failed(why), Some(&reason));
+        self.lose_path(now, Ended::Failed(why), &reason);
     }
 
     /// Nothing comes back on an open link.
     fn lose(&mut self, now: Instant) {
-        self.end(now, Ended::Disconnected(DisconnectReason::Lost), Some("connection lost"));
+        self.lose_path(now, Ended::Disconnected(DisconnectReason::Lost), "connection lost");
+    }
+
+    /// It is the way that failed, not the peer, as far as we know.
+    fn lose_path(&mut self, now: Instant, ended: Ended, reason: &str) {
+        if !self.edge {
+            return self.end(now, ended, Some(reason));
+        }
+        if !matches!(self.state, State::Closing { .. } | State::Gone) {
+            debug!(role:% = self.role, from:? = self.state.public(), why = reason; "connection lost");
+            self.rtc.disconnect();
+            self.deadline = None;
+            self.state = State::Gone;
+            self.out.push_back(PeerOutput::Lost(ended));
+        }
     }
 
     fn violation(&mut self, now: Instant, what: String) {
@@ -417,7 +412,8 @@ impl Peer {
         self.rtc.disconnect();
         let ended = match &self.state {
             State::Open { .. } | State::Restarting(_) => {
-                Ended::Disconnected(DisconnectReason::Transport(error.to_owned()))
+                let ended = Ended::Disconnected(DisconnectReason::Transport(error.to_owned()));
+                return self.lose_path(now, ended, error);
             }
             State::Checking { dtls: true, .. } => {
                 Ended::Failed(FailReason::Violation(format!("transport error: {error}")))
@@ -450,11 +446,6 @@ impl Peer {
         self.state = next;
         self.out.push_back(PeerOutput::State(self.state.public()));
     }
-}
-
-/// By its first byte (RFC 7983 §7).
-fn is_dtls(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(20..=63))
 }
 
 #[cfg(test)]

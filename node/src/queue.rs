@@ -53,6 +53,12 @@ impl<P, const MESSAGES: usize, const BYTES: usize> Bounded<P, MESSAGES, BYTES> {
         Some(item)
     }
 
+    /// Whether there is room for at most one more message.
+    #[must_use]
+    pub fn is_full_but_one(&self) -> bool {
+        self.items.len() + 1 >= MESSAGES
+    }
+
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {

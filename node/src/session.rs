@@ -6,24 +6,27 @@
 //! # Contract
 //! Call `handle_*`, then [`Session::poll_output`] until [`SessionOutput::Idle`]; only then wait.
 
-mod backoff;
+mod announcing;
 mod io;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clasp_wire::message::{Body, Features, Hello, Subscribe, TypeMask};
-use clasp_wire::p2p::{self, FeatureList, P2pSignal, PeerAnnounce, SignalBody, encode_signal_with_from};
-use clasp_wire::{EncodeError, Message};
+use clasp_wire::p2p::{
+    self, P2pSignal, PeerAnnounce, RelayFrame, SignalBody, SignalError, encode_signal_with_from,
+};
+use clasp_wire::{EncodeError, Message, Value};
 use log::{debug, warn};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
+use crate::backoff::Backoff;
 use crate::burst::Burst;
-use crate::limits::{MAX_NAME_BYTES, MAX_SESSION_ID_BYTES, PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
+use crate::limits::{PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
 use crate::queue::DropOldest;
+use crate::relayed::Relayed;
 use crate::wake::Wake;
-use backoff::Backoff;
 pub use io::{Identity, InBody, InSignal, SessionOutput};
 
 /// How long dialling may take, and how long the router may take to welcome us: as long as it gives us for our HELLO.
@@ -35,12 +38,11 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 /// Without any by then, the router is gone.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Newcomers on a router that does not replay announces learn us from a repeated one, sent after a random delay up to this, so
-/// that a few do not answer in the same instant.
-const REANNOUNCE_DELAY: Duration = Duration::from_millis(400);
+/// A lost router is dialled again after somewhere between 0 and this, doubled with every failure,
+const FIRST_RETRY: Duration = Duration::from_millis(500);
 
-/// A crowd takes longer, each peer for itself: what all of them say together stays the same, about twenty announces a second.
-const REANNOUNCE_DELAY_PER_PEER: Duration = Duration::from_millis(100);
+/// up to this.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// Subscription ids, in the order the stock native client uses them.
 const SIGNAL_SUBSCRIPTION: u32 = 1;
@@ -100,7 +102,7 @@ impl Session {
         Self {
             identity,
             state: State::Offline { dial_at: now },
-            backoff: Backoff::new(),
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             rng: StdRng::from_seed(seed),
             pending: DropOldest::new(),
             pending_dropped: 0,
@@ -217,13 +219,13 @@ impl Session {
         Ok(())
     }
 
-    /// A newcomer was seen that may not know us yet, on a router where `peers` are known: announces again, soon but not at once.
-    pub fn announce_soon(&mut self, now: Instant, peers: usize) {
-        let crowd = REANNOUNCE_DELAY_PER_PEER * u32::try_from(peers).unwrap_or(u32::MAX);
-        let longest = REANNOUNCE_DELAY.max(crowd);
-        let delay = longest.mul_f64(self.rng.random_range(0.05..1.0));
-        if let State::Ready { reannounce_at, .. } = &mut self.state {
-            reannounce_at.get_or_insert(now + delay);
+    /// Sends messages of the link `correlation_id` to session `to`. While the router is away they are not sent: nothing is lost, as
+    /// their sender keeps them.
+    pub(crate) fn relay(&mut self, to: &str, correlation_id: &str, relayed: &Relayed) {
+        let State::Ready { id, .. } = &self.state else { return };
+        match relayed.encode(id, correlation_id, to) {
+            Ok(frame) => self.out.push_back(SessionOutput::Send(frame.into())),
+            Err(error) => warn!(error:% = error; "not relayed"),
         }
     }
 
@@ -271,6 +273,7 @@ impl Session {
                 {
                     match P2pSignal::from_value(value) {
                         Ok(signal) => self.on_signal(&signal),
+                        Err(SignalError::UnknownType) => self.on_relayed(value),
                         Err(error) => debug!(error:% = error; "unreadable signal"),
                     }
                 }
@@ -318,22 +321,6 @@ impl Session {
         }
     }
 
-    fn on_announce(&mut self, announce: &PeerAnnounce<'_>) {
-        let session = announce.session_id;
-        let is_id = !session.is_empty() && session.len() <= MAX_SESSION_ID_BYTES && is_plain(session);
-        if !is_id || self.id().is_none_or(|id| id == session) {
-            return;
-        }
-        self.out.push_back(SessionOutput::Announced {
-            session: session.to_owned(),
-            name: announce
-                .name
-                .filter(|name| name.len() <= MAX_NAME_BYTES && is_plain(name))
-                .map(str::to_owned),
-            edge: announce.features.contains(EDGE_FEATURE),
-        });
-    }
-
     fn on_signal(&mut self, signal: &P2pSignal<'_>) {
         if self.id() == Some(signal.from) || !is_plain(signal.from) {
             return; // our own keep-alive, or an echo of ourselves, or nobody's id
@@ -354,6 +341,23 @@ impl Session {
         }));
     }
 
+    fn on_relayed(&mut self, value: Value<'_>) {
+        match RelayFrame::from_value(value) {
+            Ok(Some(frame)) if is_plain(frame.from) && self.id() != Some(frame.from) => {
+                let Some(relayed) = Relayed::from_frame(&frame) else {
+                    return debug!(mode = frame.mode; "unknown routing mode");
+                };
+                self.out.push_back(SessionOutput::Signal(InSignal {
+                    from: frame.from.to_owned(),
+                    correlation_id: frame.correlation_id.to_owned(),
+                    body: InBody::Relayed(relayed),
+                }));
+            }
+            Ok(_) => debug!("signal of an unknown type"),
+            Err(error) => debug!(error:% = error; "unreadable relayed messages"),
+        }
+    }
+
     fn hello(&mut self, now: Instant) {
         self.enter(State::AwaitingWelcome { give_up_at: now + HANDSHAKE_TIMEOUT });
         let Identity { name, token, .. } = self.identity.clone();
@@ -371,21 +375,6 @@ impl Session {
             history: None,
             window: None,
         }));
-    }
-
-    fn announce(&mut self) {
-        let State::Ready { id, .. } = &self.state else { return };
-        let announce = PeerAnnounce {
-            session_id: id,
-            p2p_capable: true,
-            features: FeatureList::new(&FEATURES),
-            name: Some(&self.identity.name),
-        };
-        let mut frame = Vec::new();
-        match announce.encode_publish(&mut frame) {
-            Ok(()) => self.out.push_back(SessionOutput::Send(frame.into())),
-            Err(error) => warn!(error:% = error; "cannot announce"),
-        }
     }
 
     /// A signal to ourselves counts as traffic to us, which is what the stock router goes by.
@@ -441,12 +430,6 @@ impl Session {
 fn is_plain(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }
-
-/// The announce feature by which clasp-edge nodes know each other. Stock peers ignore words they do not know.
-pub const EDGE_FEATURE: &str = "edge/1";
-
-/// What we announce: the stock features, and ours.
-const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clasp_node::driver::now;
-use clasp_node::{Channel, Event, FailReason, LinkState, Role, RouterId, Step};
+use clasp_node::limits::MAX_RELAYED_MESSAGE_BYTES;
+use clasp_node::{Channel, Event, FailReason, LinkState, NodeConfig, Role, RouterId, RoutingMode, Step};
 use e2e::real::{Executor, RealNode, RealRouter, linked_pair};
 
 type Outcome = Result<String, String>;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<(&'static str, Scenario)> {
         ("several peers at once", |e| Box::pin(several_peers(e))),
         ("data on both channels", |e| Box::pin(data_both_ways(e))),
         ("routing mode p2p-only", |e| Box::pin(p2p_only(e))),
+        ("routing mode relay-only", |e| Box::pin(relay_only(e))),
         ("a peer that does not exist", |e| Box::pin(no_such_peer(e))),
         ("goodbye", |e| Box::pin(goodbye(e))),
     ]
@@ -157,7 +159,7 @@ async fn several_peers(executor: Executor) -> Outcome {
 /// Payloads of every size arrive unchanged on both channels in both directions.
 async fn data_both_ways(executor: Executor) -> Outcome {
     let (_router, (a, link_a), (b, link_b)) = linked_pair(&executor).await?;
-    let sizes = [1_usize, 100, 1_200, 16 * 1024, 65_535];
+    let sizes = [1_usize, 100, 1_200, 16 * 1024, MAX_RELAYED_MESSAGE_BYTES];
     let mut messages = 0_usize;
     for size in sizes {
         for channel in [Channel::Reliable, Channel::Stream] {
@@ -195,6 +197,46 @@ async fn p2p_only(executor: Executor) -> Outcome {
     let refused = a.handle.send(link_a, Channel::Reliable, payload).await;
     check(refused.is_err(), || "a message was taken for a closed link".to_owned())?;
     Ok(format!("with the router gone, round trip {rtt:.1?}"))
+}
+
+/// Everything goes through the router, in order, and no offer is made.
+async fn relay_only(executor: Executor) -> Outcome {
+    const MESSAGES: u32 = 2_000;
+    let router = RealRouter::start(&executor).await?;
+    let config = |name: &str| NodeConfig {
+        name: name.to_owned(),
+        routing: RoutingMode::RelayOnly,
+        ..NodeConfig::default()
+    };
+    let a = RealNode::start_with(&executor, config("a"), router.url()).await?;
+    let b = RealNode::start_with(&executor, config("b"), router.url()).await?;
+    let link = a.connect(&b).await?;
+    let relayed = |e: &Event| matches!(e, Event::Relayed { .. });
+    a.until("Relayed", relayed).await?;
+    b.until("Relayed", relayed).await?;
+    let begun = now();
+    for number in 0..MESSAGES {
+        let mut message = number.to_be_bytes().to_vec();
+        message.resize(1_000, 0);
+        a.handle.send(link, Channel::Reliable, message.into()).await.map_err(|error| error.to_string())?;
+    }
+    let numbers = || -> Vec<u32> {
+        let told = b.told();
+        let number = |(_, event): &(Instant, Event)| match event {
+            Event::Data { bytes, .. } => Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?)),
+            _ => None,
+        };
+        told.iter().filter_map(number).collect()
+    };
+    b.wait("all messages", |_| numbers().len() >= MESSAGES as usize).await?;
+    let took = now().saturating_duration_since(begun);
+    check(numbers().into_iter().eq(0..MESSAGES), || "not each once and in order".to_owned())?;
+    for node in [&a, &b] {
+        let direct = node.count(|e| is_connected(e) || matches!(e, Event::Step { .. }));
+        check(direct == 0, || format!("{direct} steps towards a direct connection"))?;
+    }
+    let megabytes = f64::from(MESSAGES) / 1e3;
+    Ok(format!("{MESSAGES} messages of 1 kB, {:.1} MB/s", megabytes / took.as_secs_f64()))
 }
 
 /// A peer that does not exist fails at once, with that reason.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clasp_node::{Channel, Event, LinkState, NodeConfig, Role, Step};
+use clasp_node::{Channel, Event, LinkState, NodeConfig, Role, RoutingMode, Step};
 use e2e::{Network, NodeId, World};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -12,9 +12,26 @@ pub(crate) fn connected(world: &World, node: NodeId) -> usize {
     world.count(node, |event| matches!(event, Event::Connected { .. }))
 }
 
+/// Two nodes that know their sessions.
+pub(crate) fn ready(world: &mut World, routing: [RoutingMode; 2]) -> [NodeId; 2] {
+    let [a, b] = [("a", routing[0]), ("b", routing[1])].map(|(name, routing)| {
+        world.node_with(NodeConfig { name: name.to_owned(), routing, ..NodeConfig::default() })
+    });
+    assert!(world.run_until(SOON, |w| w.session(a).is_some() && w.session(b).is_some()));
+    [a, b]
+}
+
 /// Two nodes with an open link between them.
 pub(crate) fn linked(world: &mut World) -> (NodeId, NodeId, clasp_node::LinkId, clasp_node::LinkId) {
-    let [a, b] = world.ready_nodes(["a", "b"]);
+    linked_with(world, RoutingMode::default())
+}
+
+/// The same, for a routing mode.
+pub(crate) fn linked_with(
+    world: &mut World,
+    routing: RoutingMode,
+) -> (NodeId, NodeId, clasp_node::LinkId, clasp_node::LinkId) {
+    let [a, b] = ready(world, [routing, routing]);
     let link = world.connect(a, b);
     assert!(world.run_until(SOON, |w| connected(w, a) == 1 && connected(w, b) == 1), "{:?}", world.told(a));
     let other = world.told(b).iter().find_map(|(_, e)| match e {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use clasp_node::RoutingMode::P2pOnly;
 use clasp_node::{ConnectError, DisconnectReason, Event, FailReason, NodeConfig};
 use e2e::{Faults, World};
 
-use crate::establishing::linked;
+use crate::establishing::{linked, linked_with, ready};
 
 fn failure(world: &World, node: e2e::NodeId) -> Vec<(Duration, FailReason)> {
     let failed = |(at, e): &(Duration, Event)| match e {
@@ -60,8 +61,12 @@ fn attempts_beyond_the_limit_are_refused() {
 fn no_path_at_all_fails_in_ice_after_the_timeout_on_both_sides() {
     let mut world = World::seeded(2);
     let timeout = Duration::from_secs(3);
-    let node =
-        |name: &str| NodeConfig { name: name.into(), connect_timeout: timeout, ..NodeConfig::default() };
+    let node = |name: &str| NodeConfig {
+        name: name.into(),
+        connect_timeout: timeout,
+        routing: P2pOnly,
+        ..NodeConfig::default()
+    };
     let (a, b) = (world.node_with(node("a")), world.node_with(node("b")));
     assert!(world.run_until(timeout, |w| w.session(a).is_some() && w.session(b).is_some()));
     world.cut(a, b);
@@ -87,13 +92,13 @@ fn no_path_at_all_fails_in_ice_after_the_timeout_on_both_sides() {
 #[test]
 fn a_path_that_dies_during_the_handshake_fails_in_the_phase_it_died_in() {
     let (mut dtls, mut channel, mut other, mut open) = (0, 0, 0, 0);
-    for step in 0..120_u64 {
+    for step in 0..60_u64 {
         let mut world = World::seeded(step);
-        let [a, b] = world.ready_nodes(["a", "b"]);
+        let [a, b] = ready(&mut world, [P2pOnly, P2pOnly]);
         world.connect(a, b);
         world.run_for(Duration::from_micros(500 * step));
         world.cut(a, b);
-        world.run_for(Duration::from_secs(60));
+        world.run_for(Duration::from_secs(120));
         let ends = world.count(a, |e| matches!(e, Event::Failed { .. } | Event::Disconnected { .. }));
         assert_eq!(ends, 1, "step {step}: {:?}", world.told(a));
         match failure(&world, a).first() {
@@ -111,11 +116,11 @@ fn a_path_that_dies_during_the_handshake_fails_in_the_phase_it_died_in() {
 }
 
 #[test]
-fn an_open_link_whose_path_dies_is_given_up_on_both_sides() {
+fn an_open_link_whose_path_dies_is_given_up_on_both_sides_if_there_may_be_no_other_way() {
     let mut world = World::seeded(3);
-    let (a, b, ..) = linked(&mut world);
+    let (a, b, ..) = linked_with(&mut world, P2pOnly);
     world.cut(a, b);
-    world.run_for(Duration::from_secs(60));
+    world.run_for(Duration::from_secs(120));
     for node in [a, b] {
         let lost = world.count(node, |e| {
             matches!(e, Event::Disconnected { why: DisconnectReason::Lost | DisconnectReason::Remote(_), .. })

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clasp_node::{Event, Role};
-use clasp_wire::Message;
-use clasp_wire::p2p::{FeatureList, P2pSignal, PeerAnnounce, SignalBody};
+use clasp_node::{DisconnectReason, Event, Role};
+use clasp_wire::p2p::{FeatureList, P2pSignal, PeerAnnounce, RelayFrame, SignalBody};
+use clasp_wire::{Message, Seq, Value};
 use e2e::{NodeId, World};
 
 use crate::establishing::{connected, linked};
@@ -314,6 +314,99 @@ fn restart_offers_of_strangers_change_nothing_and_open_nothing() {
     );
     let mallory_session = world.session(mallory).map(str::to_owned);
     assert!(world.with_node(b, |n, _| n.links().all(|link| Some(&link.peer) != mallory_session.as_ref())));
+    let hello = Bytes::from_static(b"still here");
+    world.with_node(a, |n, now| n.send(now, link, clasp_node::Channel::Reliable, hello)).expect("open");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 1);
+}
+
+/// What a stranger, or an evil router, says in a node's name.
+fn relay(world: &mut World, by: NodeId, to: NodeId, frame: RelayFrame<'_>) {
+    let mut bytes = Vec::new();
+    let session = world.session(to).expect("ready").to_owned();
+    frame.encode_publish(&session, &mut bytes).expect("it fits");
+    world.inject(by, bytes);
+    world.run_for(Duration::from_millis(20));
+}
+
+fn empty_relay(link: &str) -> RelayFrame<'_> {
+    RelayFrame {
+        from: "forged",
+        correlation_id: link,
+        mode: "prefer-p2p",
+        open: false,
+        reply: true,
+        gone: 0,
+        received: 0,
+        first: 0,
+        messages: Seq::empty(),
+        streams: Seq::empty(),
+    }
+}
+
+#[test]
+fn relayed_messages_for_links_nobody_has_are_refused_and_links_asked_for_are_counted() {
+    let mut world = World::seeded(11);
+    let (_, b, ..) = linked(&mut world);
+    let [mallory] = world.ready_nodes(["mallory"]);
+    let data = [Value::Bytes(b"for you")];
+    for n in 0..50 {
+        let link = format!("guess {n}");
+        relay(
+            &mut world,
+            mallory,
+            b,
+            RelayFrame { first: 1, messages: Seq::items(&data), ..empty_relay(&link) },
+        );
+    }
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), 1);
+    let refused =
+        |w: &World, why: &str| w.count(b, |e| matches!(e, Event::Refused { why: w, .. } if w.contains(why)));
+    assert_eq!(refused(&world, "ended"), 50);
+    world.stall(mallory); // an honest node would say that it knows of no such link
+    for n in 0..50 {
+        let link = format!("asked for {n}");
+        relay(&mut world, mallory, b, RelayFrame { open: true, ..empty_relay(&link) });
+    }
+    let links = world.with_node(b, |n, _| n.links().count());
+    assert!(links <= 1 + clasp_node::limits::MAX_PEERS && links > 1, "{links}");
+    assert!(refused(&world, "too many") >= 30);
+    // Nobody is behind them, so they do not stay.
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), 1);
+    assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 0);
+}
+
+#[test]
+fn a_claim_to_have_what_was_never_sent_ends_the_link_with_that_reason() {
+    let mut world = World::seeded(12);
+    let (a, b, ..) = linked(&mut world);
+    let link = correlation_id(&world);
+    let wire = world.session(a).expect("ready").to_owned();
+    relay(&mut world, a, b, RelayFrame { from: &wire, received: 1, ..empty_relay(&link) });
+    let violation = |e: &Event| matches!(e, Event::Disconnected { why: DisconnectReason::Violation(why), .. } if why.contains("never sent"));
+    assert!(world.run_until(Duration::from_secs(1), |w| w.count(b, violation) == 1), "{:?}", world.told(b));
+    assert!(world.run_until(Duration::from_secs(2), |w| {
+        w.count(a, |e| matches!(e, Event::Disconnected { .. })) == 1
+    }));
+}
+
+#[test]
+fn another_connection_for_a_link_needs_the_certificate_of_the_first() {
+    let mut world = World::seeded(13);
+    let (a, b, link, _) = linked(&mut world);
+    let [mallory, helper] = world.ready_nodes(["mallory", "helper"]);
+    // An offer of mallory's own, marked as one for the link of a and b, whose id only an evil router could know.
+    let own = correlation_id(&world);
+    world.connect(mallory, helper);
+    world.run_for(Duration::from_millis(50));
+    let is_offer = |(_, frame): &&(NodeId, Bytes)| field(frame, "type") == "offer";
+    let offer = field(&world.signals.iter().rev().find(is_offer).expect("relayed").1, "sdp");
+    let at = offer.find("m=").expect("a media section");
+    let marked = format!("{}a=x-clasp-resume:2 {own}\r\n{}", &offer[..at], &offer[at..]);
+    signal(&mut world, mallory, b, "another", SignalBody::Offer { sdp: &marked });
+    let refused = |e: &Event| matches!(e, Event::Refused { why, .. } if why.contains("certificate"));
+    assert_eq!(world.count(b, refused), 1, "{:?}", world.told(b));
     let hello = Bytes::from_static(b"still here");
     world.with_node(a, |n, now| n.send(now, link, clasp_node::Channel::Reliable, hello)).expect("open");
     world.run_for(Duration::from_secs(1));

@@ -6,6 +6,7 @@ mod hostile;
 mod lone_messages;
 mod lottery;
 mod readme;
+mod relaying;
 mod router_trouble;
 mod signals_in_disorder;
 mod surviving;

@@ -70,6 +70,16 @@ fn the_readme_states_the_limits_that_are_in_force() {
             format!("{}, {} bytes", node::EVENT_QUEUE, node::EVENT_QUEUE_BYTES),
         ),
         (
+            "node: reliable messages not yet confirmed by the other node, per link",
+            format!("{} bytes", node::UNCONFIRMED_BYTES),
+        ),
+        ("node: message between our nodes", format!("{} bytes", node::MAX_RELAYED_MESSAGE_BYTES)),
+        ("node: bytes on their way through a router per link", format!("{} bytes", node::RELAY_WINDOW_BYTES)),
+        (
+            "node: relayed frames per second, all links",
+            format!("{}, in bursts of {}", node::RELAY_FRAMES_PER_SECOND, node::RELAY_FRAMES_AT_ONCE),
+        ),
+        (
             "node: signals kept while a router is away",
             format!("{}, {} bytes", node::PENDING_SIGNALS, node::PENDING_SIGNAL_BYTES),
         ),

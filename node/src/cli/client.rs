@@ -24,6 +24,7 @@ impl NodeArgs {
         let config = NodeConfig {
             name: self.name.clone().unwrap_or_else(host_name),
             connect_timeout: self.connect_timeout,
+            routing: self.routing,
             ..NodeConfig::default()
         };
         let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
@@ -147,6 +148,10 @@ impl Client {
             match event {
                 Event::Connected { link, path, after, .. } if link == id => {
                     let path = format!("{} to {}", path.local, path.remote);
+                    return Ok(Attempt::Linked(Link { id, path, after }));
+                }
+                Event::Relayed { link, router, why, after, .. } if link == id => {
+                    let path = format!("through {router}, not directly: {why}");
                     return Ok(Attempt::Linked(Link { id, path, after }));
                 }
                 Event::Failed { link, why, .. } if link == id => {

@@ -57,6 +57,9 @@ pub(super) fn event(event: &Event) -> Value {
         Event::PathChanged { link, peer, path } => {
             json!({"event": "path_changed", "link": link, "peer": peer, "path": path})
         }
+        Event::Relayed { link, peer, router, why, after } => json!({
+            "event": "relayed", "link": link, "peer": peer, "router": router, "why": why, "after_ms": millis(*after),
+        }),
         Event::Data { link, channel, bytes } => {
             json!({"event": "data", "link": link, "channel": channel, "bytes": bytes.len()})
         }

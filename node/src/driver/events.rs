@@ -124,6 +124,7 @@ fn is_vital(event: &Event) -> bool {
         | Event::Connecting { .. }
         | Event::State { .. }
         | Event::Connected { .. }
+        | Event::Relayed { .. }
         | Event::PathChanged { .. }
         | Event::Writable { .. }
         | Event::Failed { .. }

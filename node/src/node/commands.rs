@@ -5,9 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use rand::Rng;
 
-use super::{Link, Node};
+use super::Node;
 use crate::event::{Channel, Event, LinkId, LinkState, Role, RouterId};
 use crate::limits::MAX_SESSION_ID_BYTES;
+use crate::link::{Beginning, Link};
 use crate::peer::{NegotiationError, Peer, SendError};
 
 /// Why a link was not begun.
@@ -70,7 +71,7 @@ impl Node {
             return Err(ConnectError::BadSession(session.chars().take(MAX_SESSION_ID_BYTES).collect()));
         }
         let same = |link: &Link| {
-            link.router == router && link.remote == session && link.peer.state() != LinkState::Closed
+            link.router() == router && link.remote() == session && link.state() != LinkState::Closed
         };
         if let Some((id, _)) = self.links.iter().find(|(_, link)| same(link)) {
             return Err(ConnectError::AlreadyLinked(*id));
@@ -81,9 +82,18 @@ impl Node {
         if self.links_in_progress() >= self.local.config.max_offers_in_progress {
             return Err(ConnectError::TooManyInProgress(self.local.config.max_offers_in_progress));
         }
-        let correlation_id = format!("{own}-{session}-{}", uuid_v4(&mut self.rng));
-        let peer = Peer::offer(now, &self.local.setup(), &mut self.rng)?;
-        Ok(self.add_link(peer, router, session.to_owned(), correlation_id))
+        let correlation_id = self.correlation_id(&own, session);
+        let attempt = if self.local.config.routing.connects() {
+            Some(Peer::offer(now, &self.local.setup(), &mut self.rng, None)?)
+        } else {
+            None
+        };
+        Ok(self.add_link(attempt, Role::Offerer, router, session.to_owned(), correlation_id))
+    }
+
+    /// As stock peers write them.
+    pub(super) fn correlation_id(&mut self, own: &str, session: &str) -> String {
+        format!("{own}-{session}-{}", uuid_v4(&mut self.rng))
     }
 
     /// Queues a message on a link.
@@ -97,7 +107,7 @@ impl Node {
         channel: Channel,
         message: Bytes,
     ) -> Result<(), SendError> {
-        self.with_link(now, link, |peer| peer.send(channel, message))
+        self.with_link(now, link, |link| link.send(channel, message))
     }
 
     /// Sends a ping; [`Event::Pong`] carries the returned token.
@@ -105,15 +115,14 @@ impl Node {
     /// # Errors
     /// [`SendError::Unsupported`] if the peer is not a clasp-edge node, and as [`Self::send`].
     pub fn ping(&mut self, now: Instant, link: LinkId, channel: Channel) -> Result<u64, SendError> {
-        self.with_link(now, link, |peer| peer.ping(now, channel))
+        self.with_link(now, link, |link| link.ping(now, channel))
     }
 
     /// Ends a link. The peer is told `reason`.
     pub fn disconnect(&mut self, now: Instant, link: LinkId, reason: &str) {
         self.now = now;
         if let Some(link) = self.links.get_mut(&link) {
-            link.peer.close(now, reason);
-            link.dirty = true;
+            link.close(now, reason);
         }
     }
 
@@ -121,8 +130,7 @@ impl Node {
     pub fn disconnect_too_slow(&mut self, now: Instant, link: LinkId) {
         self.now = now;
         if let Some(link) = self.links.get_mut(&link) {
-            link.peer.close_too_slow(now);
-            link.dirty = true;
+            link.close_too_slow(now);
         }
     }
 
@@ -130,46 +138,54 @@ impl Node {
     pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
         self.links.iter().map(|(id, link)| LinkInfo {
             link: *id,
-            peer: link.remote.clone(),
-            router: link.router,
-            role: link.peer.role(),
-            state: link.peer.state(),
-            streams_dropped: link.peer.streams_dropped(),
+            peer: link.remote().to_owned(),
+            router: link.router(),
+            role: link.role(),
+            state: link.state(),
+            streams_dropped: link.streams_dropped(),
         })
     }
 
     /// The state of every link.
     pub fn link_states(&self) -> impl Iterator<Item = LinkState> {
-        self.links.values().map(|link| link.peer.state())
+        self.links.values().map(Link::state)
     }
 
+    /// Without an `attempt` at a direct connection, only the way through the router is taken.
     pub(super) fn add_link(
         &mut self,
-        mut peer: Peer,
+        mut attempt: Option<Peer>,
+        role: Role,
         router: RouterId,
         remote: String,
         correlation_id: String,
     ) -> LinkId {
-        let id = LinkId(self.next_link);
+        let number = LinkId(self.next_link);
         self.next_link += 1;
-        if self.roster.find(router, &remote).is_some_and(|info| info.edge) {
+        let known = self.roster.find(router, &remote);
+        if known.is_some_and(|info| info.edge)
+            && let Some(peer) = &mut attempt
+        {
             peer.set_edge(true);
         }
-        self.event(Event::Connecting { link: id, peer: remote.clone(), role: peer.role() });
-        self.links.insert(id, Link { peer, router, remote, correlation_id, wake: None, dirty: true });
-        id
+        let instance = known.and_then(|info| info.instance.clone());
+        self.event(Event::Connecting { link: number, peer: remote.clone(), role });
+        let routing = self.local.config.routing;
+        let beginning = Beginning { number, router, remote, correlation_id, role, routing, attempt };
+        let mut link = Link::new(self.now, beginning);
+        link.note_instance(instance.as_deref());
+        self.links.insert(number, link);
+        number
     }
 
     fn with_link<T>(
         &mut self,
         now: Instant,
         link: LinkId,
-        act: impl FnOnce(&mut Peer) -> Result<T, SendError>,
+        act: impl FnOnce(&mut Link) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         self.now = now;
-        let link = self.links.get_mut(&link).ok_or(SendError::NotOpen)?;
-        link.dirty = true;
-        act(&mut link.peer)
+        act(self.links.get_mut(&link).ok_or(SendError::NotOpen)?)
     }
 }
 

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn info(n: usize) -> PeerInfo {
-        PeerInfo { session: format!("s{n}"), name: None, edge: false, router: RouterId(0) }
+        PeerInfo { session: format!("s{n}"), name: None, edge: false, instance: None, router: RouterId(0) }
     }
 
     #[test]

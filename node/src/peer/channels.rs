@@ -1,27 +1,15 @@
-//! The two data channels of a link: what waits to be sent, and the frames the node itself answers.
+//! The two data channels of a link: what waits to be sent.
 //!
-//! Owns: the queues and their overflow policy, liveness and ping frames. Does not own: the `Rtc`.
-
-use std::time::{Duration, Instant};
+//! Owns: the queues and their overflow policy. Does not own: the `Rtc`, what the messages say.
 
 use bytes::Bytes;
-use clasp_wire::message::{Body, Publish, Sync};
-use clasp_wire::p2p::{ANNOUNCE_ADDRESS, FeatureList, PeerAnnounce};
-use clasp_wire::{Message, QoS};
 use str0m::channel::ChannelId;
 
 use crate::event::Channel;
 use crate::limits::{
-    MAX_SESSION_ID_BYTES, RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES,
-    STREAM_QUEUE_MESSAGES,
+    RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES, STREAM_QUEUE_MESSAGES,
 };
 use crate::queue::{DropOldest, Full, RejectNewest};
-
-/// The answer to a liveness or ping frame never exceeds this (SYNC with three times is 30 bytes).
-const CONTROL_FRAME_BYTES: usize = 32;
-
-/// An announce with the longest session id and no features is shorter.
-const MAX_SESSION_NOTICE_BYTES: usize = 256;
 
 /// A message that was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +35,9 @@ pub enum SendError {
     /// The peer is not a clasp-edge node and would not answer.
     #[error("only clasp-edge nodes answer pings")]
     Unsupported,
+    /// One of the frames by which two nodes agree on what has arrived: an application's would confuse them.
+    #[error("this frame is one of the nodes' own")]
+    Reserved,
 }
 
 #[derive(Debug)]
@@ -142,6 +133,18 @@ impl Channels {
         }
     }
 
+    /// Drops the reliable messages that wait, but for those that `keep` wants; the oldest of these if they fill the queue.
+    pub(super) fn keep_reliable(&mut self, keep: impl Fn(&[u8]) -> bool) {
+        let mut waiting = std::mem::take(&mut self.reliable_queue);
+        while let Some(message) = waiting.pop().filter(|_| !self.reliable_queue.is_full_but_one()) {
+            if keep(&message)
+                && let Err(Full(message)) = self.reliable_queue.push(message)
+            {
+                log::debug!("a control frame of {} bytes dropped", message.len());
+            }
+        }
+    }
+
     /// The next message to write and its channel: the queues take turns, so that bulk data cannot starve streams.
     pub(super) fn next(&self) -> Option<(ChannelId, Channel, &Bytes)> {
         let reliable = self.reliable.filter(|_| !self.reliable_queue.is_empty());
@@ -173,90 +176,4 @@ impl Channels {
             }
         }
     }
-}
-
-/// A frame between two nodes that the node answers or consumes itself.
-pub(super) enum Control {
-    /// Send this back on the same channel.
-    Reply(Bytes),
-    /// A ping came back.
-    Pong { token: u64, rtt: Duration },
-    /// A PONG: proof of life, nothing to do.
-    Alive,
-    /// The peer has this session from now on.
-    Session(String),
-}
-
-/// Recognises PING, PONG and SYNC. `epoch` is the zero of our time stamps.
-pub(super) fn control(bytes: &[u8], now: Instant, epoch: Instant) -> Option<Control> {
-    if bytes.len() > CONTROL_FRAME_BYTES {
-        return read_session_notice(bytes);
-    }
-    match Message::decode_compact(bytes).ok()?.1 {
-        Message::Ping => Some(Control::Reply(encode(&Message::Pong))),
-        Message::Pong => Some(Control::Alive),
-        Message::Sync(Sync { t1_us, t2_us: None, t3_us: None }) => {
-            let at = Some(micros(now, epoch));
-            Some(Control::Reply(encode(&Message::Sync(Sync { t1_us, t2_us: at, t3_us: at }))))
-        }
-        Message::Sync(Sync { t1_us, .. }) => {
-            let rtt = micros(now, epoch).checked_sub(t1_us)?;
-            Some(Control::Pong { token: t1_us, rtt: Duration::from_micros(rtt) })
-        }
-        _ => None,
-    }
-}
-
-/// Where the address of a PUBLISH begins: frame header, type, flags, length of the address (reference §2, §4.3).
-const PUBLISH_ADDRESS_AT: usize = 8;
-
-/// The announce a node would send to a router, sent to a peer over the link.
-pub(super) fn session_notice(session: &str) -> Bytes {
-    let announce =
-        PeerAnnounce { session_id: session, p2p_capable: true, features: FeatureList::new(&[]), name: None };
-    let mut frame = Vec::new();
-    announce.encode_publish(&mut frame).expect("a session id of our router fits a frame");
-    frame.into()
-}
-
-fn read_session_notice(bytes: &[u8]) -> Option<Control> {
-    // Looked at before it is decoded, as this is asked of every message.
-    let is_announce = |address: &[u8]| address.starts_with(ANNOUNCE_ADDRESS.as_bytes());
-    if bytes.len() > MAX_SESSION_NOTICE_BYTES || !bytes.get(PUBLISH_ADDRESS_AT..).is_some_and(is_announce) {
-        return None;
-    }
-    let Message::Publish(Publish { address: ANNOUNCE_ADDRESS, body: Body::Value(value), .. }) =
-        Message::decode_compact(bytes).ok()?.1
-    else {
-        return None;
-    };
-    let session = PeerAnnounce::from_value(value).ok()?.session_id;
-    let fits = (1..=MAX_SESSION_ID_BYTES).contains(&session.len()) && !session.contains(['/', '*']);
-    (fits && !session.chars().any(char::is_control)).then(|| Control::Session(session.to_owned()))
-}
-
-/// A ping: SYNC with our time, which is also the ping's token.
-pub(super) fn ping(now: Instant, epoch: Instant) -> (u64, Bytes) {
-    let t1_us = micros(now, epoch);
-    (t1_us, encode(&Message::Sync(Sync { t1_us, t2_us: None, t3_us: None })))
-}
-
-/// Asks for a sign of life.
-pub(super) fn keep_alive() -> Bytes {
-    encode(&Message::Ping)
-}
-
-/// Says nothing: a sign of life that asks for none.
-pub(super) fn tail_probe() -> Bytes {
-    encode(&Message::Pong)
-}
-
-fn micros(now: Instant, epoch: Instant) -> u64 {
-    u64::try_from(now.saturating_duration_since(epoch).as_micros()).unwrap_or(u64::MAX)
-}
-
-fn encode(message: &Message<'_>) -> Bytes {
-    let mut frame = Vec::with_capacity(CONTROL_FRAME_BYTES);
-    message.encode_with_qos(QoS::Fire, &mut frame).expect("control frames are a few bytes");
-    frame.into()
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use log::{debug, trace};
 
-use super::channels::{self, Control};
+use super::control::{self, Control};
 use super::liveness::Verdict;
 use super::{Peer, PeerOutput, SendError, State};
 use crate::event::Channel;
@@ -37,27 +37,29 @@ impl Peer {
         if !self.edge {
             return Err(SendError::Unsupported);
         }
-        let (token, frame) = channels::ping(now, self.epoch);
+        let (token, frame) = control::ping(now, self.epoch);
         self.send(channel, frame).map(|()| token)
     }
 
     pub(super) fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
         let channel = self.channels.of(data.id);
-        if self.edge {
-            match channels::control(&data.data, now, self.epoch) {
-                Some(Control::Reply(frame)) => {
+        if self.edge
+            && let Some(control) = control::read(&data.data, now, self.epoch)
+        {
+            let output = match control {
+                Control::Reply(frame) => {
                     if let Err(error) = self.channels.push(channel, frame) {
                         trace!(error:% = error; "no room for a pong");
                     }
                     return;
                 }
-                Some(Control::Pong { token, rtt }) => {
-                    return self.out.push_back(PeerOutput::Pong(channel, token, rtt));
-                }
-                Some(Control::Alive) => return,
-                Some(Control::Session(id)) => return self.out.push_back(PeerOutput::SessionIs(id)),
-                None => {}
-            }
+                Control::Alive => return,
+                Control::Pong { token, rtt } => PeerOutput::Pong(channel, token, rtt),
+                Control::Session(id) => PeerOutput::SessionIs(id),
+                Control::Arrived(number) => PeerOutput::Arrived(number),
+                Control::Next(number) => PeerOutput::NextIs(number),
+            };
+            return self.out.push_back(output);
         }
         if self.channels.is_open(Channel::Reliable) {
             self.open(now); // a peer that talks will not open another channel first
@@ -69,6 +71,9 @@ impl Peer {
     pub(super) fn write_one(&mut self, now: Instant) -> bool {
         if !self.state.is_open() && !matches!(self.state, State::Checking { .. }) {
             return false;
+        }
+        if self.write_confirmation() {
+            return true;
         }
         let Some((id, channel, message)) = self.channels.next() else { return false };
         let Some(mut handle) = self.rtc.channel(id) else { return false };
@@ -92,11 +97,37 @@ impl Peer {
         }
     }
 
+    /// Tells the other node, in front of what waits, that all numbered messages up to `number` have arrived.
+    pub fn confirm(&mut self, number: u64) {
+        self.confirmation = Some(number);
+    }
+
+    /// Tells the other node that the next numbered message on this connection is `number`. Those that wait to be written are
+    /// dropped: the caller sends them again, from there on.
+    ///
+    /// # Errors
+    /// As [`Self::send`], but there is room.
+    pub fn begin_at(&mut self, number: u64) -> Result<(), SendError> {
+        self.channels.keep_reliable(control::is_control);
+        self.send(Channel::Reliable, control::next(number))
+    }
+
+    fn write_confirmation(&mut self) -> bool {
+        let Some(number) = self.confirmation.filter(|_| self.state.is_open()) else { return false };
+        let frame = control::arrived(number);
+        let channel = self.channels.id(Channel::Reliable).and_then(|id| self.rtc.channel(id));
+        // Refused: all of the budget is in flight. It is tried again when acknowledgements have freed some.
+        let Some(Ok(true)) = channel.map(|mut channel| channel.write(true, &frame)) else { return false };
+        self.written += frame.len() as u64;
+        self.confirmation = None;
+        true
+    }
+
     /// Asks for a sign of life, on both channels: one is repeated when it is lost, the other does not wait behind bulk data.
     pub(super) fn ask(&mut self) {
         for channel in [Channel::Reliable, Channel::Stream] {
             if self.channels.is_open(channel)
-                && let Err(error) = self.channels.push(channel, channels::keep_alive())
+                && let Err(error) = self.channels.push(channel, control::keep_alive())
             {
                 trace!(error:% = error; "no room for a ping"); // then there is data whose acknowledgements tell as much
             }
@@ -115,7 +146,7 @@ impl Peer {
         if !self.channels.is_idle() {
             self.tail.disarm(); // the last of what waits is watched when it is written
         } else if self.tail.take_due(now)
-            && let Err(error) = self.channels.push(Channel::Stream, channels::tail_probe())
+            && let Err(error) = self.channels.push(Channel::Stream, control::tail_probe())
         {
             trace!(error:% = error; "no tail probe");
         }
@@ -133,7 +164,7 @@ impl Peer {
     pub fn tell_session(&mut self, session: &str) {
         if self.edge
             && self.state.is_open()
-            && let Err(error) = self.channels.push(Channel::Reliable, channels::session_notice(session))
+            && let Err(error) = self.channels.push(Channel::Reliable, control::session_notice(session))
         {
             debug!(error:% = error; "no room to tell our session"); // the next restart will fail, and the link with it
         }

@@ -14,9 +14,10 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 use super::channels::Channels;
 use super::liveness::Liveness;
 use super::restart::Restarts;
+use super::sdp::{self, Resume};
 use super::state::State;
 use super::tail::TailProbe;
-use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto, sdp};
+use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::limits::{
     MAX_CANDIDATE_BYTES, MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES,
@@ -57,11 +58,17 @@ pub enum NegotiationError {
 }
 
 impl Peer {
-    /// Starts a link by making an offer. Local candidates are in it and are trickled as well.
+    /// Starts a link by making an offer. Local candidates are in it and are trickled as well. `resume` names the link whose
+    /// connection is lost, if this is to be another one for it.
     ///
     /// # Errors
     /// When str0m cannot make one, which no input has been seen to cause.
-    pub fn offer(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Result<Self, NegotiationError> {
+    pub fn offer(
+        now: Instant,
+        setup: &Setup<'_>,
+        rng: &mut impl Rng,
+        resume: Option<&Resume<'_>>,
+    ) -> Result<Self, NegotiationError> {
         let mut rtc = build(now, setup, rng);
         let candidates = add_local_candidates(&mut rtc, setup.addresses);
         let mut changes = rtc.sdp_api();
@@ -73,6 +80,7 @@ impl Peer {
         let text = offer.to_sdp_string();
         let mid = sdp::mid(&text).unwrap_or(MID).to_owned();
         let text = sdp::with_mid(&text, MID);
+        let text = resume.map_or_else(|| text.clone(), |resume| sdp::as_resume(&text, resume));
 
         let mut peer = Self::new(now, setup, rtc, Role::Offerer, State::Offering { pending });
         (peer.own_mid, peer.wire_mid) = (mid, MID.to_owned());
@@ -103,6 +111,7 @@ impl Peer {
         let state = State::Checking { ice: false, dtls: false };
         let mut peer = Self::new(now, setup, rtc, Role::Answerer, state);
         peer.max_message = sdp::max_message_size(offer);
+        peer.fingerprint = sdp::fingerprint(offer).map(str::to_owned);
         peer.out.push_back(PeerOutput::State(LinkState::Checking));
         peer.out.push_back(PeerOutput::Step(Step::OfferReceived));
         peer.signal(OutSignal::Answer(answer.to_sdp_string()), Step::AnswerSent);
@@ -125,6 +134,7 @@ impl Peer {
             liveness: Liveness::new(now),
             tail: TailProbe::default(),
             written: 0,
+            confirmation: None,
             own_mid: String::new(),
             wire_mid: String::new(),
             local: Vec::new(),
@@ -136,6 +146,8 @@ impl Peer {
             max_message: MAX_SEND_MESSAGE_BYTES,
             path: None,
             edge: false,
+            fingerprint: None,
+            wanted_fingerprint: None,
             out: VecDeque::new(),
             ignored_datagrams: 0,
         }
@@ -152,6 +164,11 @@ impl Peer {
         }
         let checking = State::Checking { ice: false, dtls: false };
         let State::Offering { pending } = std::mem::replace(&mut self.state, checking) else { return };
+        self.fingerprint = sdp::fingerprint(answer).map(str::to_owned);
+        if self.wanted_fingerprint.is_some() && self.fingerprint != self.wanted_fingerprint {
+            let why = FailReason::BadAnswer("its certificate is another one than before".to_owned());
+            return self.end(now, super::Ended::Failed(why), Some("another certificate than before"));
+        }
         let remote_candidates = match self.apply_answer(pending, answer) {
             Ok(candidates) => candidates,
             Err(error) => {

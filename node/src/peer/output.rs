@@ -25,6 +25,10 @@ pub enum PeerOutput {
     Connected(Path),
     /// The peer's session on the router is this one from now on.
     SessionIs(String),
+    /// All numbered messages up to this one have arrived at the other node.
+    Arrived(u64),
+    /// The next numbered message on the reliable channel is this one.
+    NextIs(u64),
     /// An open link runs over these addresses from now on.
     PathChanged(Path),
     /// A message arrived.
@@ -33,6 +37,9 @@ pub enum PeerOutput {
     Writable,
     /// A ping came back.
     Pong(Channel, u64, Duration),
+    /// The connection is lost, the other node may not be: nothing more follows, not even a goodbye, which would end a link that
+    /// can live on another way. Only between two of our nodes; others are told and get [`PeerOutput::Ended`].
+    Lost(Ended),
     /// The link ended; nothing but its goodbye follows.
     Ended(Ended),
     /// The goodbye is said. Drop the peer.

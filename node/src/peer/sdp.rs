@@ -81,9 +81,41 @@ const RESTART: &str = "a=x-clasp-restart:";
 
 /// Puts the mark into the sender's `number`th such offer.
 pub(super) fn as_restart(text: &str, number: u32) -> String {
+    with_session_line(text, &format!("{RESTART}{number}"))
+}
+
+/// Marks an offer as one of another connection for a link whose connection is lost.
+const RESUME: &str = "a=x-clasp-resume:";
+
+/// Which link an offer is another connection for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume<'a> {
+    /// The link's correlation id: that of its first attempt.
+    pub link: &'a str,
+    /// How many attempts there have been with this one.
+    pub generation: u32,
+}
+
+pub(super) fn as_resume(text: &str, resume: &Resume<'_>) -> String {
+    with_session_line(text, &format!("{RESUME}{} {}", resume.generation, resume.link))
+}
+
+/// The mark, if the offer carries one.
+pub(crate) fn resume(text: &str) -> Option<Resume<'_>> {
+    let (generation, link) = text.lines().find_map(|line| line.strip_prefix(RESUME)?.split_once(' '))?;
+    Some(Resume { link, generation: generation.parse().ok()? })
+}
+
+/// Inserts a line into the session part.
+fn with_session_line(text: &str, line: &str) -> String {
     let at = text.find("m=").unwrap_or(text.len());
     let (session, media) = text.split_at(at);
-    format!("{session}{RESTART}{number}\r\n{media}")
+    format!("{session}{line}\r\n{media}")
+}
+
+/// The certificate's fingerprint, of the session or of its only media section (RFC 8122 §5).
+pub(super) fn fingerprint(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(str::trim)
 }
 
 /// The number in the mark, if the offer carries one.
@@ -145,6 +177,17 @@ mod tests {
         assert!(marked.find(RESTART) < marked.find("m="));
         assert_eq!(marked.replace("a=x-clasp-restart:17\r\n", ""), OFFER);
         assert_eq!(restart_number("a=x-clasp-restart:-1\r\n"), None);
+    }
+
+    #[test]
+    fn the_mark_of_another_connection_names_its_link() {
+        let of = Resume { link: "a-b-c", generation: 3 };
+        let marked = as_resume(OFFER, &of);
+        assert_eq!((resume(&marked), resume(OFFER)), (Some(of), None));
+        assert_eq!(check(&marked), Ok(()));
+        for broken in ["a=x-clasp-resume:3\r\n", "a=x-clasp-resume:-1 a\r\n", "a=x-clasp-resume:a b\r\n"] {
+            assert_eq!(resume(broken), None, "{broken}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use str0m::net::Transmit;
+
 use super::*;
 use crate::clock_for_tests::start;
 
@@ -62,7 +64,7 @@ impl Table {
         let now = start();
         let mut rng = StdRng::from_seed([5; 32]);
         let certificate = Certificate::generate(&mut rng).unwrap();
-        let mut peer = Peer::offer(now, &setup(&certificate, &[address(1)]), &mut rng).unwrap();
+        let mut peer = Peer::offer(now, &setup(&certificate, &[address(1)]), &mut rng, None).unwrap();
         peer.set_edge(true);
         let offerer = Side { peer, told: Vec::new() };
         Self { now, rng, offerer, answerer: None, certificate, wire: VecDeque::new() }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::relayed::Relayed;
 use crate::wake::Wake;
 
 /// What a session announces about the node.
@@ -13,6 +14,8 @@ pub struct Identity {
     pub name: String,
     /// Access token for the router; empty for none.
     pub token: String,
+    /// A random id of this process, by which others know it in all its sessions.
+    pub instance: String,
     /// How often the session signals to itself. The stock router forgets a session it has sent nothing for 300 s.
     pub keep_alive: Duration,
 }
@@ -54,6 +57,8 @@ pub enum SessionOutput {
         name: Option<String>,
         /// Whether it is a clasp-edge node.
         edge: bool,
+        /// A random id of its process, if it tells one.
+        instance: Option<String>,
     },
     /// The router knows no such session.
     NoSuchSession(String),
@@ -95,4 +100,6 @@ pub enum InBody {
     Connected,
     /// The sender is done with this link.
     Disconnected(Option<String>),
+    /// Messages of a link without a direct path, or what belongs to them.
+    Relayed(Relayed),
 }

@@ -21,7 +21,12 @@ struct Table {
 impl Table {
     fn new() -> Self {
         let now = start();
-        let identity = Identity { name: "kitchen".into(), token: String::new(), keep_alive: KEEP_ALIVE };
+        let identity = Identity {
+            name: "kitchen".into(),
+            token: String::new(),
+            instance: "0123".into(),
+            keep_alive: KEEP_ALIVE,
+        };
         let session = Session::new([1; 32], now, identity);
         let mut table = Self { now, session, sent: Vec::new(), told: Vec::new(), wake: None };
         table.session.handle_timeout(now);

@@ -89,7 +89,7 @@ impl Router {
         for ((slot, _), (_, peer)) in [(from, to), (to, from)] {
             let Some(session) = self.slots.get_mut(slot).and_then(|c| c.session_mut()) else { continue };
             match kind {
-                "offer" | "answer" | "ice_candidate" | "connected"
+                "offer" | "answer" | "ice_candidate" | "connected" | "relay"
                     if session.links.note(peer, correlation) =>
                 {
                     self.tally.note(self.now.instant, Refusal::LinkForgotten, &peer);

@@ -5,6 +5,7 @@
 mod announce;
 mod candidate;
 mod relay;
+mod relay_frame;
 mod signal;
 
 use alloc::string::String;
@@ -14,6 +15,7 @@ use thiserror::Error;
 pub use announce::{FeatureList, PeerAnnounce};
 pub use candidate::{CandidateError, CandidateInit};
 pub use relay::encode_signal_with_from;
+pub use relay_frame::RelayFrame;
 pub use signal::{P2pSignal, SignalBody};
 
 /// Where peers say that they are there.

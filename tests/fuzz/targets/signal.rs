@@ -4,7 +4,9 @@
 use clasp_wire::{
     EncodeError, Message, Value,
     message::{Body, Publish},
-    p2p::{CandidateInit, P2pSignal, PeerAnnounce, SignalBody, encode_signal_with_from, target_session},
+    p2p::{
+        CandidateInit, P2pSignal, PeerAnnounce, RelayFrame, SignalBody, encode_signal_with_from, target_session,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -16,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         relay(&publish);
         if let Body::Value(value) = publish.body {
             signal(value);
+            relayed(value);
             announce(value);
         }
     }
@@ -65,6 +68,17 @@ fn signal(value: Value<'_>) {
         assert_eq!(target_session(again.address), Some("you"));
         let Body::Value(value) = again.body else { panic!("no value") };
         assert_eq!(P2pSignal::from_value(value), Ok(signal));
+    }
+}
+
+fn relayed(value: Value<'_>) {
+    let Ok(Some(sent)) = RelayFrame::from_value(value) else { return };
+    let mut frame = Vec::new();
+    // `first` says nothing without messages, and numbers beyond i64 are clipped; these cannot come from the wire.
+    let first = if sent.messages.is_empty() { 0 } else { sent.first };
+    if sent.encode_publish("you", &mut frame).is_ok() {
+        let Body::Value(value) = decode(&frame).body else { panic!("no value") };
+        assert_eq!(RelayFrame::from_value(value), Ok(Some(RelayFrame { first, ..sent })));
     }
 }
 

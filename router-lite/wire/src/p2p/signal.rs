@@ -121,7 +121,7 @@ impl<'a> P2pSignal<'a> {
 }
 
 /// A field that must be there and must be text.
-fn text<'a>(value: Option<Value<'a>>, field: &'static str) -> Result<&'a str, SignalError> {
+pub(super) fn text<'a>(value: Option<Value<'a>>, field: &'static str) -> Result<&'a str, SignalError> {
     match value {
         Some(Value::Str(text)) => Ok(text),
         Some(_) => Err(SignalError::WrongType(field)),

@@ -278,3 +278,73 @@ fn what_cannot_be_relayed_leaves_the_buffer_alone() {
     assert!(matches!(error, EncodeError::PayloadTooLarge { .. }), "{error}");
     assert_eq!(out, [1, 2, 3]);
 }
+
+#[test]
+fn relayed_messages_read_back_as_they_were_sent_and_a_router_puts_the_sender_in() {
+    let messages = [Value::Bytes(b"one"), Value::Bytes(&[])];
+    let streams = [Value::Bytes(b"sample")];
+    let full = RelayFrame {
+        from: "forged",
+        correlation_id: "link",
+        mode: "prefer-p2p",
+        open: true,
+        reply: true,
+        gone: 3,
+        received: 7,
+        first: 9,
+        messages: Seq::items(&messages),
+        streams: Seq::items(&streams),
+    };
+    let bare = RelayFrame {
+        open: false,
+        reply: false,
+        gone: 0,
+        received: 0,
+        first: 0,
+        messages: Seq::empty(),
+        streams: Seq::empty(),
+        ..full
+    };
+    for sent in [full, bare] {
+        let mut frame = vec![];
+        sent.encode_publish(TO, &mut frame).unwrap();
+        let mut stamped = vec![];
+        encode_signal_with_from(&decode(&frame), FROM, &mut stamped).unwrap();
+        let publish = decode(&stamped);
+        assert_eq!(target_session(publish.address), Some(TO));
+        assert_eq!(RelayFrame::from_value(value(&publish)), Ok(Some(RelayFrame { from: FROM, ..sent })));
+        assert_eq!(
+            P2pSignal::from_value(value(&publish)),
+            Err(SignalError::UnknownType),
+            "as a stock peer sees it"
+        );
+    }
+}
+
+#[test]
+fn relayed_messages_with_a_wrong_field_are_refused_and_other_signals_left_to_others() {
+    let int = |key, number| Entry { key, value: Value::Int(number) };
+    let list = [Value::Bytes(b"x"), Value::Str("no bytes")];
+    let good =
+        [text("type", "relay"), text("from", FROM), text("correlation_id", "c"), text("mode", "p2p-only")];
+    let read = |entries: &[Entry<'_>]| {
+        RelayFrame::from_value(Value::Map(Seq::items(entries))).map(|read| read.is_some())
+    };
+    assert_eq!(read(&good), Ok(true));
+    assert_eq!(read(&[text("type", "offer")]), Ok(false));
+    assert_eq!(read(&good[1..]), Err(SignalError::Missing("type")));
+    assert_eq!(read(&good[..3]), Err(SignalError::Missing("mode")));
+    let wrong = [
+        (int("gone", i64::from(u32::MAX) + 1), "gone"),
+        (int("received", -1), "received"),
+        (text("first", "1"), "first"),
+        (int("open", 1), "open"),
+        (text("messages", "x"), "messages"),
+        (Entry { key: "streams", value: Value::Array(Seq::items(&list)) }, "streams"),
+    ];
+    for (entry, field) in wrong {
+        let [kind, from, id, mode] = good;
+        assert_eq!(read(&[kind, from, id, mode, entry]), Err(SignalError::WrongType(field)));
+    }
+    assert_eq!(RelayFrame::from_value(Value::Null), Err(SignalError::NotAMap));
+}

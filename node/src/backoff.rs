@@ -1,35 +1,33 @@
-//! How long to wait before dialling again: exponential with full jitter, so that nodes that lost the same router at the same
-//! time do not come back at the same time.
+//! How long to wait before trying again: exponential with full jitter, so that nodes that lost the same router, or each other,
+//! at the same time do not come back at the same time.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// The first wait is somewhere in 0 to this.
-const BASE: Duration = Duration::from_millis(500);
-
-/// No wait is longer.
-const CAP: Duration = Duration::from_secs(30);
-
 /// A sequence of waits.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
+    /// The first wait is somewhere in 0 to this.
+    base: Duration,
+    /// No wait is longer.
+    cap: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
-        Self { failures: 0 }
+    pub(crate) const fn new(base: Duration, cap: Duration) -> Self {
+        Self { base, cap, failures: 0 }
     }
 
     /// After a success the sequence starts again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// The next wait.
-    pub(super) fn next(&mut self, rng: &mut impl Rng) -> Duration {
-        let ceiling = BASE.saturating_mul(1 << self.failures.min(16)).min(CAP);
+    pub(crate) fn next(&mut self, rng: &mut impl Rng) -> Duration {
+        let ceiling = self.base.saturating_mul(1 << self.failures.min(16)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
         let micros = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(rng.random_range(0..=micros))
@@ -43,10 +41,13 @@ mod tests {
 
     use super::*;
 
+    const BASE: Duration = Duration::from_millis(500);
+    const CAP: Duration = Duration::from_secs(30);
+
     #[test]
     fn waits_grow_up_to_the_cap_and_start_again_after_a_success() {
         let mut rng = StdRng::from_seed([1; 32]);
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(BASE, CAP);
         let mut longest = Duration::ZERO;
         for failures in 0..200_u32 {
             let wait = backoff.next(&mut rng);
@@ -60,7 +61,9 @@ mod tests {
 
     #[test]
     fn two_nodes_do_not_wait_alike() {
-        let wait = |seed| Backoff { failures: 5 }.next(&mut StdRng::from_seed([seed; 32]));
+        let wait = |seed| {
+            Backoff { failures: 5, ..Backoff::new(BASE, CAP) }.next(&mut StdRng::from_seed([seed; 32]))
+        };
         assert_ne!(wait(1), wait(2));
     }
 }

@@ -194,6 +194,7 @@ impl Driver {
     fn drain(&mut self) {
         loop {
             if self.sockets.is_blocked() && self.sockets.flush() == Sent::Blocked {
+                self.events.flush();
                 return;
             }
             let output = self.node.poll_output();
@@ -225,6 +226,7 @@ impl Driver {
                 Output::RouterHangup(router) => self.routers.hang_up(router),
                 Output::Event(event) => self.on_event(event),
                 Output::Idle { wake } => {
+                    self.events.flush();
                     self.due = wake.map(|wake| wake.at);
                     self.arm();
                     return;
@@ -341,17 +343,23 @@ impl Driver {
     }
 
     fn try_send(&mut self, outbound: Outbound) {
-        let Outbound { link, channel, message, reply } = outbound;
-        let len = message.len();
-        match self.node.send(now(), link, channel, message) {
-            Err(SendError::Full(message)) => self.park(Outbound { link, channel, message, reply }),
-            result => {
-                if result.is_ok() {
-                    self.metrics.borrow_mut().note_sent(channel, len);
+        let Outbound { link, channel, mut message, mut rest, reply } = outbound;
+        let at = now();
+        let result = loop {
+            let len = message.len();
+            match self.node.send(at, link, channel, message) {
+                Err(SendError::Full(message)) => {
+                    return self.park(Outbound { link, channel, message, rest, reply });
                 }
-                answer(&reply, result);
+                Ok(()) => self.metrics.borrow_mut().note_sent(channel, len),
+                refused => break refused,
             }
-        }
+            match rest.next() {
+                Some(next) => message = next,
+                None => break Ok(()),
+            }
+        };
+        answer(&reply, result);
     }
 
     fn park(&mut self, outbound: Outbound) {

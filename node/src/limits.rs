@@ -53,7 +53,7 @@ pub const MAX_CHANNELS: usize = 8;
 pub const MAX_LABEL_BYTES: usize = 128;
 
 /// Reliable messages waiting in front of [`SCTP_SEND_BUFFER_BYTES`]; when full, the caller waits.
-pub const RELIABLE_QUEUE_MESSAGES: usize = 64;
+pub const RELIABLE_QUEUE_MESSAGES: usize = 256;
 
 /// Bytes of the same queue.
 pub const RELIABLE_QUEUE_BYTES: usize = 128 * 1024;

@@ -11,6 +11,7 @@
 mod candidate;
 mod certificate;
 mod channels;
+mod coalescing;
 pub(crate) mod control;
 mod crypto;
 mod data;

@@ -46,6 +46,11 @@ impl<P, const MESSAGES: usize, const BYTES: usize> Bounded<P, MESSAGES, BYTES> {
         self.items.front()
     }
 
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.items.iter()
+    }
+
     /// Takes the oldest message out.
     pub fn pop(&mut self) -> Option<Bytes> {
         let item = self.items.pop_front()?;

@@ -93,6 +93,36 @@ fn ten_megabytes_arrive_in_order_though_the_receiver_stands_still_for_a_while() 
 }
 
 #[test]
+fn many_small_messages_arrive_each_once_in_order_and_share_their_packets() {
+    const COUNT: u32 = 20_000;
+    real::run(async |executor| {
+        let (_router, (a, link), (b, _)) = linked_pair(&executor).await?;
+        let frame = |number: u32| {
+            let mut frame = vec![0x53, 0x41, 0, 60, 0x20]; // a frame with a payload of 60 bytes, whatever it says
+            frame.extend(number.to_be_bytes());
+            frame.resize(64, 7);
+            Bytes::from(frame)
+        };
+        let numbers: Vec<_> = (0..COUNT).collect();
+        for batch in numbers.chunks(250) {
+            let messages = batch.iter().map(|number| frame(*number)).collect();
+            let sent = a.handle.send_all(link, Channel::Reliable, messages).await;
+            sent.map_err(|error| error.to_string())?;
+        }
+        let is_data = |e: &Event| matches!(e, Event::Data { channel: Channel::Reliable, .. });
+        b.wait("all of them", |told| told.iter().filter(|(_, e)| is_data(e)).count() >= COUNT as usize)
+            .await?;
+        let got = b.told().into_iter().filter_map(|(_, event)| match event {
+            Event::Data { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        assert!(got.eq((0..COUNT).map(frame)));
+        Ok::<_, String>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_node_finds_its_router_again_after_a_restart_while_its_link_stays_open() {
     real::run(async |executor| {
         let (router, (a, link), (b, _)) = linked_pair(&executor).await?;

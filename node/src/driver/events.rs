@@ -3,9 +3,11 @@
 //! What happens when the application does not read: stream data is dropped, a link whose reliable data does not fit is
 //! closed, and the events that tell about links and routers have room of their own.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::event::{Channel, Event, LinkId};
@@ -13,6 +15,38 @@ use crate::limits::{EVENT_QUEUE, EVENT_QUEUE_BYTES};
 
 /// Places that only vital events take, so that the news of a link's end gets through whatever a peer makes us tell.
 const RESERVED: usize = EVENT_QUEUE / 4;
+
+/// Messages that came together share a place up to this many.
+const MESSAGES_PER_PLACE: usize = 256;
+
+/// What a waiting message takes besides its bytes, so that tiny ones are bounded as well.
+const MESSAGE_OVERHEAD: usize = 64;
+
+fn cost(bytes: &Bytes) -> usize {
+    bytes.len() + MESSAGE_OVERHEAD
+}
+
+/// What takes one place in the queue.
+#[derive(Debug)]
+enum Place {
+    Event(Event),
+    Data(Batch),
+}
+
+/// Messages of one channel of one link, oldest first.
+#[derive(Debug)]
+struct Batch {
+    link: LinkId,
+    channel: Channel,
+    messages: VecDeque<Bytes>,
+}
+
+impl Batch {
+    fn next(&mut self) -> Option<Event> {
+        let bytes = self.messages.pop_front()?;
+        Some(Event::Data { link: self.link, channel: self.channel, bytes })
+    }
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -23,16 +57,31 @@ struct Shared {
 /// The application's end.
 #[derive(Debug)]
 pub struct Events {
-    receiver: Receiver<Event>,
+    receiver: Receiver<Place>,
     shared: Arc<Shared>,
+    /// What is left of the place taken last.
+    batch: Mutex<Option<Batch>>,
 }
 
 impl Events {
     /// The next event; `None` when the node has stopped.
     pub async fn next(&self) -> Option<Event> {
-        let event = self.receiver.recv().await.ok()?;
+        if let Some(event) = self.next_of_batch() {
+            return Some(event);
+        }
+        match self.receiver.recv().await.ok()? {
+            Place::Event(event) => Some(event),
+            Place::Data(batch) => {
+                *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch);
+                self.next_of_batch()
+            }
+        }
+    }
+
+    fn next_of_batch(&self) -> Option<Event> {
+        let event = self.batch.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.next()?;
         if let Event::Data { bytes, .. } = &event {
-            self.shared.bytes.fetch_sub(bytes.len(), Relaxed);
+            self.shared.bytes.fetch_sub(cost(bytes), Relaxed);
         }
         Some(event)
     }
@@ -47,8 +96,10 @@ impl Events {
 /// The node's end.
 #[derive(Debug)]
 pub(super) struct EventQueue {
-    sender: Sender<Event>,
+    sender: Sender<Place>,
     shared: Arc<Shared>,
+    /// Messages that wait for others to share their place, until [`Self::flush`].
+    batch: Option<Batch>,
     /// One warning per burst of drops.
     warned: bool,
 }
@@ -60,8 +111,8 @@ pub(super) struct TooSlow(pub(super) LinkId);
 pub(super) fn queue() -> (EventQueue, Events) {
     let (sender, receiver) = bounded(EVENT_QUEUE);
     let shared = Arc::<Shared>::default();
-    let events = Events { receiver, shared: Arc::clone(&shared) };
-    (EventQueue { sender, shared, warned: false }, events)
+    let events = Events { receiver, shared: Arc::clone(&shared), batch: Mutex::new(None) };
+    (EventQueue { sender, shared, batch: None, warned: false }, events)
 }
 
 impl EventQueue {
@@ -70,7 +121,7 @@ impl EventQueue {
         self.shared.dropped.load(Relaxed)
     }
 
-    /// Queues `event`.
+    /// Queues `event`; the application sees messages after the next [`Self::flush`].
     ///
     /// # Errors
     /// [`TooSlow`] if it carries reliable data and there is no room: that link is to be closed.
@@ -78,28 +129,59 @@ impl EventQueue {
         if self.sender.is_closed() {
             return Ok(()); // nobody listens, by choice
         }
-        let crowded = self.sender.len() >= EVENT_QUEUE - RESERVED;
-        if let Event::Data { link, channel, bytes } = &event {
-            let waiting = self.shared.bytes.load(Relaxed) + bytes.len();
-            if crowded || waiting > EVENT_QUEUE_BYTES {
-                return match channel {
-                    Channel::Reliable => Err(TooSlow(*link)),
-                    Channel::Stream => {
-                        self.drop_one();
-                        Ok(())
-                    }
-                };
-            }
-            self.shared.bytes.fetch_add(bytes.len(), Relaxed);
-        } else if crowded && !is_vital(&event) {
+        let event = match event {
+            Event::Data { link, channel, bytes } => return self.push_data(link, channel, bytes),
+            event => event,
+        };
+        self.flush();
+        if self.is_crowded() && !is_vital(&event) {
             self.drop_one();
-            return Ok(());
+        } else {
+            self.place(Place::Event(event));
         }
-        match self.sender.try_send(event) {
+        Ok(())
+    }
+
+    fn push_data(&mut self, link: LinkId, channel: Channel, bytes: Bytes) -> Result<(), TooSlow> {
+        let shares = |batch: &Batch| {
+            (batch.link, batch.channel) == (link, channel) && batch.messages.len() < MESSAGES_PER_PLACE
+        };
+        if !self.batch.as_ref().is_some_and(shares) {
+            self.flush();
+        }
+        let cost = cost(&bytes);
+        let crowded = self.batch.is_none() && self.is_crowded();
+        if crowded || self.shared.bytes.load(Relaxed) + cost > EVENT_QUEUE_BYTES {
+            return match channel {
+                Channel::Reliable => Err(TooSlow(link)),
+                Channel::Stream => {
+                    self.drop_one();
+                    Ok(())
+                }
+            };
+        }
+        self.shared.bytes.fetch_add(cost, Relaxed);
+        let batch = self.batch.get_or_insert_with(|| Batch { link, channel, messages: VecDeque::new() });
+        batch.messages.push_back(bytes);
+        Ok(())
+    }
+
+    /// Lets the application have the messages that came so far.
+    pub(super) fn flush(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.place(Place::Data(batch));
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.sender.len() >= EVENT_QUEUE - RESERVED
+    }
+
+    fn place(&mut self, place: Place) {
+        match self.sender.try_send(place) {
             Ok(()) => self.warned = false,
             Err(_) => self.drop_one(),
         }
-        Ok(())
     }
 
     /// Whether the application should get its turn before there is more: a quarter is what it has not had the time to take, all of it
@@ -140,35 +222,62 @@ fn is_vital(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn data(channel: Channel, len: usize) -> Event {
         Event::Data { link: LinkId(7), channel, bytes: Bytes::from(vec![0; len]) }
     }
 
+    /// Data that nothing shares its place with.
+    fn push_alone(queue: &mut EventQueue, event: Event) -> Result<(), TooSlow> {
+        let pushed = queue.push(event);
+        queue.flush();
+        pushed
+    }
+
     #[test]
     fn streams_are_dropped_and_reliable_data_closes_its_link_when_bytes_run_out() {
         let (mut queue, events) = queue();
+        let sixteenth = EVENT_QUEUE_BYTES / 16 - MESSAGE_OVERHEAD;
         for _ in 0..16 {
-            assert_eq!(queue.push(data(Channel::Reliable, EVENT_QUEUE_BYTES / 16)), Ok(()));
+            assert_eq!(queue.push(data(Channel::Reliable, sixteenth)), Ok(()));
         }
         assert_eq!(queue.push(data(Channel::Stream, 1)), Ok(()));
         assert_eq!(events.dropped(), 1);
         assert_eq!(queue.push(data(Channel::Reliable, 1)), Err(TooSlow(LinkId(7))));
+        queue.flush();
         assert!(smol::block_on(events.next()).is_some());
         assert_eq!(queue.push(data(Channel::Reliable, 1)), Ok(()), "reading makes room");
+    }
+
+    #[test]
+    fn messages_that_come_together_share_a_place_and_come_out_one_by_one_in_order() {
+        let (mut queue, events) = queue();
+        let mut want = Vec::new();
+        for n in 0..3 * MESSAGES_PER_PLACE {
+            let channel = if n % 300 < 200 { Channel::Reliable } else { Channel::Stream };
+            let event = data(channel, n % 7);
+            want.push(event.clone());
+            assert_eq!(queue.push(event), Ok(()));
+        }
+        let writable = Event::Writable { link: LinkId(7) };
+        assert_eq!(queue.push(writable.clone()), Ok(()));
+        want.push(writable);
+        assert!(events.receiver.len() < 12, "{} places", events.receiver.len());
+        for event in want {
+            assert_eq!(smol::block_on(events.next()), Some(event));
+        }
+        assert_eq!(queue.shared.bytes.load(Relaxed), 0);
     }
 
     #[test]
     fn small_data_leaves_room_for_the_news_of_the_end() {
         let (mut queue, events) = queue();
         for _ in 0..EVENT_QUEUE - RESERVED {
-            assert_eq!(queue.push(data(Channel::Stream, 1)), Ok(()));
+            assert_eq!(push_alone(&mut queue, data(Channel::Stream, 1)), Ok(()));
         }
         assert_eq!(events.dropped(), 0);
-        assert_eq!(queue.push(data(Channel::Reliable, 1)), Err(TooSlow(LinkId(7))));
+        assert_eq!(push_alone(&mut queue, data(Channel::Reliable, 1)), Err(TooSlow(LinkId(7))));
         let end = || Event::Writable { link: LinkId(7) };
         for _ in 0..RESERVED {
             assert_eq!(queue.push(end()), Ok(()));
@@ -180,11 +289,12 @@ mod tests {
 
     #[test]
     fn a_quarter_of_the_places_or_bytes_is_the_applications_turn() {
-        for (count, len) in [(EVENT_QUEUE / 4, 1), (4, EVENT_QUEUE_BYTES / 16)] {
+        let len = EVENT_QUEUE_BYTES / 16 - MESSAGE_OVERHEAD;
+        for (count, len) in [(EVENT_QUEUE / 4, 1), (4, len)] {
             let (mut queue, events) = queue();
             for _ in 0..count {
                 assert!(!queue.is_filling());
-                assert_eq!(queue.push(data(Channel::Reliable, len)), Ok(()));
+                assert_eq!(push_alone(&mut queue, data(Channel::Reliable, len)), Ok(()));
             }
             assert!(queue.is_filling());
             assert!(smol::block_on(events.next()).is_some());

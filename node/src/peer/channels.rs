@@ -5,11 +5,18 @@
 use bytes::Bytes;
 use str0m::channel::ChannelId;
 
+use super::coalescing;
 use crate::event::Channel;
 use crate::limits::{
     RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES, STREAM_QUEUE_MESSAGES,
 };
 use crate::queue::{DropOldest, Full, RejectNewest};
+
+/// Small reliable messages share frames up to this size: what every peer takes in one piece.
+const RELIABLE_BUNDLE_BYTES: usize = 16 * 1024;
+
+/// Small stream messages share frames that fit one packet: what is lost is lost together.
+const STREAM_BUNDLE_BYTES: usize = 1100;
 
 /// A message that was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,17 +168,32 @@ impl Channels {
         }
     }
 
-    /// The message of [`Self::next`] was written. Says whether somebody who waits for room may try again.
-    pub(super) fn written(&mut self, channel: Channel) -> bool {
+    /// What of [`Self::next`]'s channel may travel together with it, and how many messages that is.
+    pub(super) fn bundle(&self, channel: Channel, max: usize) -> Option<(Bytes, usize)> {
+        match channel {
+            Channel::Reliable => {
+                coalescing::bundle(self.reliable_queue.iter(), max.min(RELIABLE_BUNDLE_BYTES))
+            }
+            Channel::Stream => coalescing::bundle(self.stream_queue.iter(), max.min(STREAM_BUNDLE_BYTES)),
+        }
+    }
+
+    /// `count` messages, the first of them that of [`Self::next`], were written. Says whether somebody who waits for room may try
+    /// again.
+    pub(super) fn written(&mut self, channel: Channel, count: usize) -> bool {
         self.stream_first = channel == Channel::Reliable;
         match channel {
             Channel::Reliable => {
-                self.reliable_queue.pop();
+                for _ in 0..count {
+                    self.reliable_queue.pop();
+                }
                 let room = self.reliable_queue.bytes() <= RELIABLE_QUEUE_BYTES / 2;
                 room && std::mem::take(&mut self.awaited)
             }
             Channel::Stream => {
-                self.stream_queue.pop();
+                for _ in 0..count {
+                    self.stream_queue.pop();
+                }
                 false
             }
         }

@@ -9,7 +9,7 @@ use clasp_wire::message::{Ack, Body, Publish, Sync};
 use clasp_wire::p2p::{ANNOUNCE_ADDRESS, FeatureList, PeerAnnounce};
 use clasp_wire::{Message, QoS};
 
-use super::SendError;
+use super::{SendError, coalescing};
 use crate::limits::MAX_SESSION_ID_BYTES;
 
 /// None but session notices is longer (SYNC with three times is 30 bytes).
@@ -67,7 +67,7 @@ pub(crate) fn is_control(bytes: &[u8]) -> bool {
 
 /// Whether an application may send this frame to a peer.
 pub(crate) fn check(bytes: &[u8], edge: bool) -> Result<(), SendError> {
-    let reserved = edge && matches!(short(bytes), Some(Message::Ack(_)));
+    let reserved = edge && (matches!(short(bytes), Some(Message::Ack(_))) || coalescing::is_bundle(bytes));
     if reserved { Err(SendError::Reserved) } else { Ok(()) }
 }
 

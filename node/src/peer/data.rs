@@ -7,7 +7,7 @@ use log::{debug, trace};
 
 use super::control::{self, Control};
 use super::liveness::Verdict;
-use super::{Peer, PeerOutput, SendError, State};
+use super::{Peer, PeerOutput, SendError, State, coalescing};
 use crate::event::Channel;
 use crate::limits::PING_INTERVAL;
 
@@ -43,8 +43,15 @@ impl Peer {
 
     pub(super) fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
         let channel = self.channels.of(data.id);
+        match self.edge.then(|| coalescing::unbundle(&data.data)).flatten() {
+            Some(messages) => messages.into_iter().for_each(|message| self.on_message(now, channel, message)),
+            None => self.on_message(now, channel, data.data.into()),
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, channel: Channel, message: Bytes) {
         if self.edge
-            && let Some(control) = control::read(&data.data, now, self.epoch)
+            && let Some(control) = control::read(&message, now, self.epoch)
         {
             let output = match control {
                 Control::Reply(frame) => {
@@ -64,10 +71,10 @@ impl Peer {
         if self.channels.is_open(Channel::Reliable) {
             self.open(now); // a peer that talks will not open another channel first
         }
-        self.out.push_back(PeerOutput::Data(channel, data.data.into()));
+        self.out.push_back(PeerOutput::Data(channel, message));
     }
 
-    /// Writes one queued message, if str0m takes it. Says whether anything happened.
+    /// Writes one queued message, or several small ones together, if str0m takes it. Says whether anything happened.
     pub(super) fn write_one(&mut self, now: Instant) -> bool {
         if !self.state.is_open() && !matches!(self.state, State::Checking { .. }) {
             return false;
@@ -77,14 +84,16 @@ impl Peer {
         }
         let Some((id, channel, message)) = self.channels.next() else { return false };
         let Some(mut handle) = self.rtc.channel(id) else { return false };
-        let len = message.len() as u64;
-        match handle.write(true, message) {
+        let bundle = if self.edge { self.channels.bundle(channel, self.max_message) } else { None };
+        let (frame, count) = bundle.as_ref().map_or((message, 1), |(frame, count)| (frame, *count));
+        match handle.write(true, frame) {
             Ok(true) => {
-                if self.channels.written(channel) {
+                let len = frame.len();
+                if self.channels.written(channel, count) {
                     self.out.push_back(PeerOutput::Writable);
                 }
                 if channel == Channel::Reliable {
-                    self.written += len;
+                    self.written += len as u64;
                     self.watch_tail(now);
                 }
                 true

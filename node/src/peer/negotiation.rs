@@ -9,7 +9,7 @@ use log::debug;
 use rand::{Rng, RngExt};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, Reliability};
-use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
+use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use super::channels::Channels;
 use super::liveness::Liveness;
@@ -283,9 +283,15 @@ impl Peer {
     }
 
     pub(super) fn trickle(&mut self, candidates: &[Candidate]) {
+        if matches!(&self.state, State::Restarting(restart) if restart.awaits_answer()) {
+            return; // all of them are told when it is here: before, the peer has no use for the new credentials
+        }
         let mid = self.wire_mid.clone();
         let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
         for candidate in candidates {
+            // Each restart makes new credentials, and a candidate that names old ones is refused.
+            let mut candidate = candidate.clone();
+            candidate.set_ufrag(&ufrag);
             let line = candidate.to_sdp_string();
             let init = CandidateInit {
                 candidate: line.clone(),
@@ -299,7 +305,7 @@ impl Peer {
 }
 
 fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
-    RtcConfig::new()
+    let mut rtc = RtcConfig::new()
         .set_crypto_provider(crypto::provider())
         .set_dtls_cert(setup.certificate.to_dtls())
         .set_local_ice_credentials(IceCreds {
@@ -309,7 +315,13 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
         .clear_codecs()
         .set_sctp_max_buffered_amount(setup.send_buffer_bytes.max(SCTP_SEND_BUFFER_BYTES / 2))
         .set_sctp_max_message_size(u32::try_from(MAX_RECEIVE_MESSAGE_BYTES).unwrap_or(u32::MAX))
-        .build(now)
+        .build(now);
+    // ICE has no timers before its first one. Without it the called side would send no check before it has received one, and
+    // through a NAT, which wants to see one from inside first, none would ever come.
+    if let Err(error) = rtc.handle_input(Input::Timeout(now)) {
+        debug!(error:% = error; "no first timeout");
+    }
+    rtc
 }
 
 pub(super) fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {

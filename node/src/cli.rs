@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod ice;
 mod output;
 mod peers;
 mod ping;
@@ -94,6 +95,8 @@ struct NodeArgs {
     /// Use the loopback interface only
     #[arg(long)]
     loopback: bool,
+    #[command(flatten)]
+    ice: ice::IceArgs,
 }
 
 /// How to find the other side.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::limits::{MAX_OFFERS_IN_PROGRESS, MAX_PEERS, OFFERS_PER_SECOND, SCTP_SEND_BUFFER_BYTES};
+use crate::ice_servers::IceServer;
+use crate::limits::{
+    MAX_ICE_SERVERS, MAX_OFFERS_IN_PROGRESS, MAX_PEERS, OFFERS_PER_SECOND, SCTP_SEND_BUFFER_BYTES,
+};
 
 /// A value out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +95,10 @@ pub struct NodeConfig {
     pub routing: RoutingMode,
     /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
+    /// STUN and TURN servers, at most [`MAX_ICE_SERVERS`]. Default none: nobody outside is asked anything.
+    pub ice_servers: Vec<IceServer>,
+    /// Whether peers are told relayed addresses only, so that they do not learn ours. Needs a TURN server. Default no.
+    pub turn_only: bool,
 }
 
 impl Default for NodeConfig {
@@ -106,6 +113,8 @@ impl Default for NodeConfig {
             offers_per_second: OFFERS_PER_SECOND,
             routing: RoutingMode::default(),
             send_buffer_bytes: SCTP_SEND_BUFFER_BYTES,
+            ice_servers: Vec::new(),
+            turn_only: false,
         }
     }
 }
@@ -155,7 +164,11 @@ impl NodeConfig {
             "send_buffer_bytes",
             self.send_buffer_bytes.to_string(),
             "65536 to 1048576",
-        )
+        )?;
+        let (servers, turn) = (self.ice_servers.len(), self.ice_servers.iter().any(IceServer::is_turn));
+        within(servers <= MAX_ICE_SERVERS, "ice_servers", servers.to_string(), "at most 4 servers")?;
+        within(turn || !self.turn_only, "turn_only", self.turn_only.to_string(), "no without a TURN server")?;
+        self.ice_servers.iter().try_for_each(IceServer::check)
     }
 }
 
@@ -168,7 +181,7 @@ mod tests {
         let valid = NodeConfig::default();
         assert_eq!(valid.check(), Ok(()));
         type Broken = (&'static str, fn(&mut NodeConfig));
-        let broken: [Broken; 7] = [
+        let broken: [Broken; 9] = [
             ("name", |c| c.name.clear()),
             ("connect_timeout", |c| c.connect_timeout = Duration::ZERO),
             ("keep_alive", |c| c.keep_alive = Duration::from_secs(601)),
@@ -176,6 +189,8 @@ mod tests {
             ("max_offers_in_progress", |c| c.max_offers_in_progress = 0),
             ("offers_per_second", |c| c.offers_per_second = 0),
             ("send_buffer_bytes", |c| c.send_buffer_bytes = 1),
+            ("ice_servers", |c| c.ice_servers = vec![IceServer::stun("192.0.2.1".parse().unwrap()); 5]),
+            ("turn_only", |c| c.turn_only = true),
         ];
         for (field, breaks) in broken {
             let mut config = valid.clone();
@@ -183,6 +198,7 @@ mod tests {
             assert_eq!(config.check().map_err(|e| e.field), Err(field));
         }
         assert_eq!(MAX_PEERS, 16, "the text of max_peers' range");
+        assert_eq!(MAX_ICE_SERVERS, 4, "the text of ice_servers' range");
         assert_eq!(MAX_OFFERS_IN_PROGRESS, 8, "the text of max_offers_in_progress' range");
     }
 }

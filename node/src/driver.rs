@@ -8,6 +8,7 @@ mod clock;
 mod events;
 mod handle;
 mod interfaces;
+mod resolver;
 mod routers;
 mod udp;
 mod watch;
@@ -43,6 +44,7 @@ use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
 use events::{EventQueue, TooSlow};
 use handle::{Command, Outbound};
 use interfaces::Filter;
+use resolver::{Resolved, Resolver};
 use routers::{News, Routers, What};
 use udp::{Sent, Sockets};
 use watch::Watch;
@@ -70,6 +72,8 @@ pub(crate) struct Driver {
     sockets: Sockets,
     routers: Routers,
     news: Pin<Box<Receiver<News>>>,
+    resolver: Resolver,
+    resolved: Pin<Box<Receiver<Resolved>>>,
     commands: Pin<Box<Receiver<Command>>>,
     events: EventQueue,
     /// Reliable messages whose queue was full, each with a caller waiting; at most [`MAX_PARKED`].
@@ -92,6 +96,7 @@ enum Turn {
     /// This host's addresses may have changed.
     Moved,
     News(News),
+    Resolved(Resolved),
     Command(Command),
     /// Every handle is gone.
     Abandoned,
@@ -129,6 +134,7 @@ impl Driver {
                 Turn::Due => self.on_due(),
                 Turn::Moved => self.on_moved(),
                 Turn::News(news) => self.on_news(news),
+                Turn::Resolved(resolved) => self.on_resolved(resolved),
                 Turn::Command(Command::Shutdown { reply }) => break Some(reply),
                 Turn::Command(command) => self.on_command(command),
                 Turn::Abandoned => break None,
@@ -165,12 +171,14 @@ impl Driver {
                 match poll_fn(|context| self.poll_turn(context)).await {
                     Turn::Due => self.on_due(),
                     Turn::News(news) => self.on_news(news),
-                    Turn::Ready | Turn::Moved | Turn::Command(_) => {}
+                    Turn::Ready | Turn::Moved | Turn::Resolved(_) | Turn::Command(_) => {}
                     Turn::Abandoned => break,
                 }
             }
             self.drain();
         }
+        self.node.release_servers(now());
+        self.drain();
         let rest = deadline.saturating_duration_since(now()) + ROUTER_GOODBYE;
         let too_long = async {
             Timer::after(rest).await;
@@ -224,6 +232,7 @@ impl Driver {
                     }
                 }
                 Output::RouterHangup(router) => self.routers.hang_up(router),
+                Output::Resolve(server) => self.resolver.resolve(server),
                 Output::Event(event) => self.on_event(event),
                 Output::Idle { wake } => {
                     self.events.flush();
@@ -249,6 +258,9 @@ impl Driver {
         }
         if let Poll::Ready(Some(news)) = self.news.as_mut().poll_next(context) {
             return Poll::Ready(Turn::News(news));
+        }
+        if let Poll::Ready(Some(resolved)) = self.resolved.as_mut().poll_next(context) {
+            return Poll::Ready(Turn::Resolved(resolved));
         }
         if let Poll::Ready(command) = self.commands.as_mut().poll_next(context) {
             return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
@@ -312,6 +324,12 @@ impl Driver {
         self.node.handle_input(now(), input);
     }
 
+    fn on_resolved(&mut self, (server, found): Resolved) {
+        let found = found.map_err(|error| error.to_string());
+        let found = found.as_deref().map_err(String::as_str);
+        self.node.handle_input(now(), Input::Resolved(server, found));
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Connect { router, session, reply } => {
@@ -327,6 +345,7 @@ impl Driver {
             Command::Sessions { reply } => {
                 answer(&reply, self.node.sessions().map(|(_, id)| id.to_owned()).collect());
             }
+            Command::Servers { reply } => answer(&reply, self.node.servers().collect()),
             Command::Counters { reply } => answer(&reply, self.node.counters()),
             Command::Shutdown { .. } => {} // `run` takes it
         }
@@ -437,13 +456,10 @@ fn log(event: &Event) {
             step => debug!("{link}: {step:?}"),
         },
         Event::Connected { link, peer, role, path, after } => {
-            info!(
-                "{link}: P2P connection established with {peer} as {role} in {after:.1?}, {} to {}",
-                path.local, path.remote
-            );
+            info!("{link}: P2P connection established with {peer} as {role} in {after:.1?}, {path}");
         }
         Event::PathChanged { link, peer, path } => {
-            info!("{link}: data to {peer} travels from {} to {} now", path.local, path.remote);
+            info!("{link}: data to {peer} travels from {path} now");
         }
         Event::Relayed { link, peer, router, why, .. } => {
             warn!("{link}: messages to {peer} go through {router}, which can read them: {why}");

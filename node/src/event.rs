@@ -118,13 +118,50 @@ pub struct PeerInfo {
     pub router: RouterId,
 }
 
+/// What an address of a path is, named as in SDP (RFC 8839 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathKind {
+    /// A host's own.
+    Host,
+    /// A NAT's, as a STUN server saw it.
+    Srflx,
+    /// A NAT's, which only the peer has seen.
+    Prflx,
+    /// A TURN server's.
+    Relay,
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Srflx => "srflx",
+            Self::Prflx => "prflx",
+            Self::Relay => "relay",
+        })
+    }
+}
+
 /// The addresses a link runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Path {
-    /// Ours.
+    /// Ours: that of a socket, or of a TURN server.
     pub local: SocketAddr,
     /// The peer's.
     pub remote: SocketAddr,
+    /// What the peer sends to when it sends to us. A socket behind a NAT counts as `Srflx` when the peer is not on a private
+    /// network and a STUN server has told how the socket looks from outside.
+    pub local_kind: PathKind,
+    /// What the peer's address is.
+    pub remote_kind: PathKind,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { local, remote, local_kind, remote_kind } = self;
+        write!(f, "{local} ({local_kind}) to {remote} ({remote_kind})")
+    }
 }
 
 /// A step of a link's establishment, in the order they happen on one side.
@@ -176,12 +213,17 @@ pub enum FailReason {
     #[error("the peer declined: {0}")]
     Declined(String),
     /// No pair of addresses worked.
-    #[error("ICE found no working path within {timeout:?}; {remote_candidates} remote candidates were tried")]
+    #[error(
+        "ICE found no working path within {timeout:?}; {remote_candidates} remote candidates were tried{}",
+        .servers.iter().map(|fault| format!("; {fault}")).collect::<String>()
+    )]
     Ice {
         /// How long it was tried.
         timeout: Duration,
         /// How many candidates the peer sent.
         remote_candidates: usize,
+        /// What is wrong with our STUN and TURN servers, one text each.
+        servers: Vec<String>,
     },
     /// ICE worked, the encryption handshake did not.
     #[error("DTLS failed: {0}")]

@@ -14,6 +14,7 @@ pub mod config;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod event;
+pub mod ice_servers;
 pub mod limits;
 mod link;
 pub mod metrics;
@@ -29,8 +30,10 @@ pub use config::{ConfigError, NodeConfig, RoutingMode};
 #[cfg(feature = "driver")]
 pub use driver::{Events, NodeBuilder, NodeHandle, RouterUrl, Running};
 pub use event::{
-    Channel, DisconnectReason, Event, FailReason, LinkId, LinkState, Path, PeerInfo, Role, RouterId, Step,
+    Channel, DisconnectReason, Event, FailReason, LinkId, LinkState, Path, PathKind, PeerInfo, Role,
+    RouterId, Step,
 };
+pub use ice_servers::{IceServer, ServerAddress, ServerFault, ServerId, ServerInfo, ServerState};
 pub use metrics::Metrics;
 pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output};
 pub use peer::SendError;

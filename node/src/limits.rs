@@ -128,6 +128,16 @@ pub const RELAY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a link that may not use the router is kept without a direct path, though the other node lives.
 pub const NO_PATH_LIMIT: Duration = Duration::from_secs(60);
 
+/// STUN and TURN servers of a node. Each is asked from every address of its family.
+pub const MAX_ICE_SERVERS: usize = 4;
+
+/// Addresses one TURN allocation may relay to at once: as many as all peers may have us check. The one used least recently gives
+/// way.
+pub const MAX_TURN_PERMISSIONS: usize = MAX_PEERS * MAX_REMOTE_CANDIDATES;
+
+/// Channels of one TURN allocation; a peer's data travels on one. Beyond, it travels in indications, 32 bytes longer.
+pub const MAX_TURN_CHANNELS: usize = 2 * MAX_PEERS;
+
 const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);

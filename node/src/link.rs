@@ -265,7 +265,10 @@ impl Link {
         let detour_due = self.detour_due().is_some_and(|at| at <= now);
         match &mut self.state {
             State::First if detour_due => {
-                self.detour(now, FailReason::Ice { timeout: DETOUR_AFTER, remote_candidates: 0 });
+                self.detour(
+                    now,
+                    FailReason::Ice { timeout: DETOUR_AFTER, remote_candidates: 0, servers: Vec::new() },
+                );
             }
             State::Direct if detour_due => {
                 self.detour(now, FailReason::Declined("its path is lost".to_owned()));

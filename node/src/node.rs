@@ -10,10 +10,12 @@
 
 mod bucket;
 mod commands;
+mod datagrams;
 mod detours;
 mod early;
 mod rejoin;
 mod roster;
+mod servers;
 mod signals;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::{debug, trace};
+use log::debug;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -30,6 +32,7 @@ pub use commands::{ConnectError, LinkInfo};
 use crate::burst::Burst;
 use crate::config::{ConfigError, NodeConfig};
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
+use crate::ice_servers::{Gathered, IceServers, ServerId};
 use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND};
 use crate::link::{Link, LinkOutput};
 use crate::peer::{Certificate, CertificateError, Setup};
@@ -65,6 +68,8 @@ pub enum Input<'a> {
     RouterFrame(RouterId, &'a [u8]),
     /// A sign of life other than a frame came from this router.
     RouterHeard(RouterId),
+    /// This server has these addresses, or its name was not resolved for this reason.
+    Resolved(ServerId, Result<&'a [SocketAddr], &'a str>),
 }
 
 /// What the node wants done, or has to tell.
@@ -89,6 +94,8 @@ pub enum Output {
     RouterPing(RouterId),
     /// Close the WebSocket to this router.
     RouterHangup(RouterId),
+    /// Find the addresses of this STUN or TURN server of the configuration.
+    Resolve(ServerId),
     /// Tell the application.
     Event(Event),
     /// Nothing more to do.
@@ -144,6 +151,7 @@ struct Local {
     config: NodeConfig,
     certificate: Certificate,
     addresses: Vec<SocketAddr>,
+    gathered: Vec<Gathered>,
 }
 
 impl Local {
@@ -151,6 +159,8 @@ impl Local {
         Setup {
             certificate: &self.certificate,
             addresses: &self.addresses,
+            gathered: &self.gathered,
+            turn_only: self.config.turn_only,
             connect_timeout: self.config.connect_timeout,
             send_buffer_bytes: self.config.send_buffer_bytes,
         }
@@ -168,6 +178,7 @@ pub struct Node {
     next_link: u64,
     roster: Roster,
     early: EarlyCandidates,
+    servers: IceServers,
     offers: Bucket,
     refusals: Bucket,
     /// Frames with messages that go through routers, over all links.
@@ -225,10 +236,13 @@ impl Node {
                 Router { session: Session::new(seed, now, identity.clone()), wake: None, dirty: true }
             })
             .collect();
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        let servers = IceServers::new(now, StdRng::from_seed(seed), &config.ice_servers);
         let offers_at_once = u32::try_from(config.max_offers_in_progress).unwrap_or(u32::MAX);
         let offers_per_second = config.offers_per_second;
         Ok(Self {
-            local: Local { config, certificate, addresses: Vec::new() },
+            local: Local { config, certificate, addresses: Vec::new(), gathered: Vec::new() },
             rng,
             now,
             routers,
@@ -236,6 +250,7 @@ impl Node {
             next_link: 0,
             roster: Roster::default(),
             early: EarlyCandidates::default(),
+            servers,
             offers: Bucket::new(now, offers_at_once, offers_per_second),
             refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
             relayed: Bucket::new(now, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND),
@@ -255,6 +270,7 @@ impl Node {
             }
             Input::Addresses(addresses) => {
                 self.local.addresses = addresses.to_vec();
+                self.servers.handle_addresses(now, addresses);
                 for router in &mut self.routers {
                     router.session.handle_network_changed(now);
                     router.dirty = true;
@@ -271,6 +287,7 @@ impl Node {
                 self.with_session(router, |session| session.handle_frame(now, frame));
             }
             Input::RouterHeard(router) => self.with_session(router, |session| session.handle_heard(now)),
+            Input::Resolved(server, found) => self.servers.handle_resolved(now, server, found),
         }
     }
 
@@ -282,6 +299,10 @@ impl Node {
             }
             if let Some(index) = self.routers.iter().position(|router| router.dirty) {
                 self.drain_session(index);
+                continue;
+            }
+            if !self.servers.is_idle() {
+                self.drain_servers();
                 continue;
             }
             let dirty = self.links.iter().find(|(_, link)| link.is_dirty()).map(|(id, _)| *id);
@@ -325,7 +346,7 @@ impl Node {
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
         let links = self.links.values().map(Link::wake);
-        routers.chain(links).fold(None, Wake::earliest)
+        routers.chain(links).chain([self.servers.wake]).fold(None, Wake::earliest)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -336,24 +357,7 @@ impl Node {
         for link in self.links.values_mut().filter(|l| l.wake().is_some_and(|wake| wake.at <= now)) {
             link.handle_timeout(now);
         }
-    }
-
-    fn handle_datagram(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
-        // An open link is never robbed of its data by a younger one that claims its peer's address as a candidate. Newest first
-        // otherwise: should two links share a pair of addresses, the older one is the dead one.
-        let peers = || self.links.iter().rev().filter_map(|(id, link)| Some((id, link.peer()?)));
-        let owner = peers()
-            .find(|(_, peer)| peer.talks_to(source, bytes))
-            .or_else(|| peers().find(|(_, peer)| peer.accepts(now, source, destination, bytes)))
-            .or_else(|| peers().find(|(_, peer)| peer.may_begin_with(source, bytes)))
-            .map(|(id, _)| *id);
-        match owner.and_then(|id| self.links.get_mut(&id)?.peer_mut()) {
-            Some(peer) => peer.handle_datagram(now, source, destination, bytes),
-            None => {
-                self.counters.stray_datagrams += 1;
-                trace!(source:% = source, len = bytes.len(); "stray datagram");
-            }
-        }
+        self.servers.handle_timeout(now);
     }
 
     fn with_session(&mut self, router: RouterId, act: impl FnOnce(&mut Session)) {
@@ -429,11 +433,7 @@ impl Node {
                 debug!(link:% = id; "link dropped");
                 None
             }
-            LinkOutput::Transmit(transmit) => Some(Output::Transmit {
-                source: transmit.source,
-                destination: transmit.destination,
-                bytes: transmit.contents.into(),
-            }),
+            LinkOutput::Transmit(transmit) => self.transmit(transmit),
             LinkOutput::Signal(correlation_id, signal) => {
                 let (router, remote) = (link.router(), link.remote().to_owned());
                 self.signal_to(router, &remote, &correlation_id, &signal);
@@ -446,6 +446,10 @@ impl Node {
             LinkOutput::Attempt => {
                 self.offer_again(id);
                 None
+            }
+            LinkOutput::Event(Event::Failed { link, peer, why }) => {
+                let why = self.with_server_faults(why);
+                Some(Output::Event(Event::Failed { link, peer, why }))
             }
             LinkOutput::Event(event) => Some(Output::Event(event)),
         }

@@ -16,6 +16,7 @@ pub(crate) mod control;
 mod crypto;
 mod data;
 mod datagrams;
+mod gathered;
 mod liveness;
 mod negotiation;
 mod output;
@@ -29,7 +30,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, trace};
-use str0m::{Candidate, Input, Output, Rtc};
+use str0m::{Candidate, CandidateKind, Input, Output, Rtc};
 
 pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
@@ -42,6 +43,7 @@ use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role,
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
 use channels::Channels;
+pub(crate) use datagrams::is_dtls;
 use liveness::Liveness;
 use restart::Restarts;
 use state::State;
@@ -81,13 +83,17 @@ pub struct Peer {
     wire_mid: String,
     /// Our candidates.
     local: Vec<Candidate>,
+    /// Only what is relayed is told to the peer.
+    turn_only: bool,
+    /// Whether a socket of ours is on the loopback interface.
+    on_loopback: bool,
     restarts: Restarts,
     /// Remote candidates that came before the answer.
     waiting_candidates: heapless::Deque<String, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     /// Candidates that came by signal.
     trickled: usize,
     /// The addresses ICE checks.
-    remote_addresses: heapless::Vec<SocketAddr, { crate::limits::MAX_REMOTE_CANDIDATES }>,
+    remote_addresses: heapless::Vec<(SocketAddr, CandidateKind), { crate::limits::MAX_REMOTE_CANDIDATES }>,
     channels: Channels,
     max_message: usize,
     path: Option<Path>,
@@ -366,7 +372,8 @@ impl Peer {
                 return self.end(now, Ended::Failed(why), Some(&reason));
             }
             State::Checking { ice: false, .. } => {
-                FailReason::Ice { timeout, remote_candidates: self.remote_addresses.len() }
+                let remote_candidates = self.remote_addresses.len();
+                FailReason::Ice { timeout, remote_candidates, servers: Vec::new() }
             }
             State::Checking { dtls: false, .. } => {
                 FailReason::Dtls(format!("no handshake within {timeout:?}"))

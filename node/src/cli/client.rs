@@ -20,15 +20,17 @@ const MIN_PREFIX: usize = 4;
 const MAX_ATTEMPTS: usize = 4;
 
 impl NodeArgs {
-    pub(super) fn builder(&self) -> NodeBuilder {
+    pub(super) fn builder(&self) -> Result<NodeBuilder, Failure> {
         let config = NodeConfig {
+            ice_servers: self.ice.servers()?,
+            turn_only: self.ice.turn_only(),
             name: self.name.clone().unwrap_or_else(host_name),
             connect_timeout: self.connect_timeout,
             routing: self.routing,
             ..NodeConfig::default()
         };
         let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
-        NodeBuilder::new().config(config).loopback(loopback)
+        Ok(NodeBuilder::new().config(config).loopback(loopback))
     }
 }
 
@@ -65,7 +67,7 @@ impl Client {
         args: &ClientArgs,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Result<Self, Failure> {
-        let mut builder = args.node.builder();
+        let mut builder = args.node.builder()?;
         for url in &args.router {
             builder = builder.router(url.clone());
         }
@@ -147,7 +149,7 @@ impl Client {
         while let Some(event) = self.running.events.next().await {
             match event {
                 Event::Connected { link, path, after, .. } if link == id => {
-                    let path = format!("{} to {}", path.local, path.remote);
+                    let path = path.to_string();
                     return Ok(Attempt::Linked(Link { id, path, after }));
                 }
                 Event::Relayed { link, router, why, after, .. } if link == id => {

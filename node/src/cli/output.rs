@@ -52,7 +52,8 @@ pub(super) fn event(event: &Event) -> Value {
         }
         Event::Connected { link, peer, role, path, after } => json!({
             "event": "connected", "link": link, "peer": peer, "role": role,
-            "local": path.local.to_string(), "remote": path.remote.to_string(), "after_ms": millis(*after),
+            "local": path.local.to_string(), "local_kind": path.local_kind, "remote": path.remote.to_string(),
+            "remote_kind": path.remote_kind, "after_ms": millis(*after),
         }),
         Event::PathChanged { link, peer, path } => {
             json!({"event": "path_changed", "link": link, "peer": peer, "path": path})

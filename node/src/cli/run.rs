@@ -16,7 +16,7 @@ use super::{Failure, RunArgs, client, output};
 pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
-    let mut builder = args.node.builder().embedded_router(router);
+    let mut builder = args.node.builder()?.embedded_router(router);
     for url in &args.router {
         builder = builder.router(url.clone());
     }

@@ -11,12 +11,14 @@ use smol::{LocalExecutor, Task, Timer};
 use super::events::{self, Events};
 use super::handle::NodeHandle;
 use super::interfaces::{Filter, Loopback};
+use super::resolver::Resolver;
 use super::routers::{RouterAddress, Routers};
 use super::udp::Sockets;
 use super::watch::Watch;
 use super::websocket::RouterUrl;
 use super::{Driver, clock};
 use crate::config::{ConfigError, NodeConfig};
+use crate::ice_servers::IceServer;
 use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
 use crate::node::{Node, NodeError};
 
@@ -109,6 +111,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Asks this STUN or TURN server for addresses. May be given several times.
+    #[must_use]
+    pub fn ice_server(mut self, server: IceServer) -> Self {
+        self.config.ice_servers.push(server);
+        self
+    }
+
     /// Whether links may run over the loopback interface.
     #[must_use]
     pub fn loopback(mut self, loopback: Loopback) -> Self {
@@ -144,6 +153,7 @@ impl NodeBuilder {
         }
         routers.extend(self.routers.into_iter().map(RouterAddress::Url));
 
+        let (resolver, resolved) = Resolver::new(Rc::clone(executor), &self.config.ice_servers);
         let node = Node::new(seed()?, clock::now(), self.config, routers.len())?;
         let (commands, command_queue) = bounded(COMMAND_QUEUE);
         let (event_queue, events) = events::queue();
@@ -153,6 +163,8 @@ impl NodeBuilder {
             sockets,
             routers: connections,
             news: Box::pin(news),
+            resolver,
+            resolved: Box::pin(resolved),
             commands: Box::pin(command_queue),
             events: event_queue,
             parked: std::collections::VecDeque::new(),

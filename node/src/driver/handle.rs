@@ -4,6 +4,7 @@ use bytes::Bytes;
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::event::{Channel, LinkId, PeerInfo, RouterId};
+use crate::ice_servers::ServerInfo;
 use crate::node::{ConnectError, Counters, LinkInfo};
 use crate::peer::SendError;
 
@@ -18,6 +19,7 @@ pub(super) enum Command {
     Links { reply: Sender<Vec<LinkInfo>> },
     Counters { reply: Sender<Counters> },
     Sessions { reply: Sender<Vec<String>> },
+    Servers { reply: Sender<Vec<ServerInfo>> },
     Shutdown { reply: Sender<()> },
 }
 
@@ -145,6 +147,14 @@ impl NodeHandle {
     /// When the node has stopped.
     pub async fn sessions(&self) -> Result<Vec<String>, Stopped> {
         self.call(|reply| Command::Sessions { reply }).await
+    }
+
+    /// The configured STUN and TURN servers as they are now.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn servers(&self) -> Result<Vec<ServerInfo>, Stopped> {
+        self.call(|reply| Command::Servers { reply }).await
     }
 
     /// What was refused, dropped or ignored so far.

@@ -152,7 +152,11 @@ impl Link {
             // It has begun the detour, perhaps because it cannot do otherwise.
             self.detour(
                 now,
-                FailReason::Ice { timeout: now.saturating_duration_since(self.began), remote_candidates: 0 },
+                FailReason::Ice {
+                    timeout: now.saturating_duration_since(self.began),
+                    remote_candidates: 0,
+                    servers: Vec::new(),
+                },
             );
         }
         let (link, peer, router) = (self.number, self.remote.clone(), self.router);

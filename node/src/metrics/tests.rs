@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::*;
 use crate::clock_for_tests::start;
 use crate::config::NodeConfig;
-use crate::event::{LinkId, Path, RouterId};
+use crate::event::{LinkId, Path, PathKind, RouterId};
 
 const LINK: LinkId = LinkId(1);
 
@@ -18,7 +18,7 @@ fn text(metrics: &Metrics) -> String {
 
 fn nowhere() -> Path {
     let nowhere = SocketAddr::from(([192, 0, 2, 1], 1));
-    Path { local: nowhere, remote: nowhere }
+    Path { local: nowhere, remote: nowhere, local_kind: PathKind::Host, remote_kind: PathKind::Host }
 }
 
 fn connected(role: Role, millis: u64) -> Event {
@@ -115,7 +115,7 @@ fn every_reason_is_there_before_it_happens_and_the_text_never_grows() {
         FailReason::NoAnswer(Duration::ZERO),
         FailReason::BadAnswer("s".into()),
         FailReason::Declined("s".into()),
-        FailReason::Ice { timeout: Duration::ZERO, remote_candidates: 0 },
+        FailReason::Ice { timeout: Duration::ZERO, remote_candidates: 0, servers: Vec::new() },
         FailReason::Dtls("s".into()),
         FailReason::Channel(Duration::ZERO),
         FailReason::Violation("s".into()),

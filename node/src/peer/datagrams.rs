@@ -9,7 +9,6 @@ use str0m::net::{Protocol, Receive, Transmit};
 
 use super::state::State;
 use super::{Peer, PeerOutput};
-use crate::event::Path;
 
 impl Peer {
     /// Whether the data of this open link comes from `source`.
@@ -27,7 +26,7 @@ impl Peer {
     pub fn may_begin_with(&self, source: SocketAddr, datagram: &[u8]) -> bool {
         matches!(self.state, State::Checking { dtls: false, .. })
             && is_dtls(datagram)
-            && self.remote_addresses.contains(&source)
+            && self.remote_addresses.iter().any(|(address, _)| *address == source)
     }
 
     /// Whether a datagram from `source` to `destination` belongs to this link.
@@ -64,7 +63,10 @@ impl Peer {
         if !is_dtls(&transmit.contents) {
             return;
         }
-        let path = Path { local: transmit.source, remote: transmit.destination };
+        if self.path.is_some_and(|p| (p.local, p.remote) == (transmit.source, transmit.destination)) {
+            return;
+        }
+        let path = self.path_between(transmit.source, transmit.destination);
         let before = self.path.replace(path);
         if matches!(self.state, State::Open { told: true }) && before != Some(path) {
             self.out.push_back(PeerOutput::PathChanged(path));
@@ -73,6 +75,6 @@ impl Peer {
 }
 
 /// By its first byte (RFC 7983 §7).
-fn is_dtls(datagram: &[u8]) -> bool {
+pub(crate) fn is_dtls(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63))
 }

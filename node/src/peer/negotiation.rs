@@ -19,6 +19,7 @@ use super::state::State;
 use super::tail::TailProbe;
 use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
+use crate::ice_servers::Gathered;
 use crate::limits::{
     MAX_CANDIDATE_BYTES, MAX_RECEIVE_MESSAGE_BYTES, MAX_REMOTE_CANDIDATES, MAX_SEND_MESSAGE_BYTES,
     SCTP_SEND_BUFFER_BYTES,
@@ -39,6 +40,10 @@ pub struct Setup<'a> {
     pub certificate: &'a Certificate,
     /// The addresses the node can be reached at: its bound sockets.
     pub addresses: &'a [SocketAddr],
+    /// Its addresses as STUN and TURN servers tell them.
+    pub gathered: &'a [Gathered],
+    /// Whether the peer is told relayed addresses only.
+    pub turn_only: bool,
     /// How long a link may take to open.
     pub connect_timeout: Duration,
     /// Bytes in flight per link.
@@ -70,7 +75,7 @@ impl Peer {
         resume: Option<&Resume<'_>>,
     ) -> Result<Self, NegotiationError> {
         let mut rtc = build(now, setup, rng);
-        let candidates = add_local_candidates(&mut rtc, setup.addresses);
+        let candidates = add_known_candidates(&mut rtc, setup);
         let mut changes = rtc.sdp_api();
         for channel in [Channel::Stream, Channel::Reliable] {
             changes.add_channel_with_config(config(channel));
@@ -105,7 +110,7 @@ impl Peer {
         let (description, remote_candidates) = sdp::split_candidates(offer);
         let parsed = SdpOffer::from_sdp_string(&description).map_err(rejected)?;
         let mut rtc = build(now, setup, rng);
-        let candidates = add_local_candidates(&mut rtc, setup.addresses);
+        let candidates = add_known_candidates(&mut rtc, setup);
         let answer = rtc.sdp_api().accept_offer(parsed).map_err(rejected)?;
 
         let state = State::Checking { ice: false, dtls: false };
@@ -138,6 +143,8 @@ impl Peer {
             own_mid: String::new(),
             wire_mid: String::new(),
             local: Vec::new(),
+            turn_only: setup.turn_only,
+            on_loopback: setup.addresses.iter().any(|address| address.ip().is_loopback()),
             restarts: Restarts::default(),
             waiting_candidates: heapless::Deque::new(),
             trickled: 0,
@@ -260,17 +267,16 @@ impl Peer {
 
     /// Refuses what could only make us probe services of this very host.
     fn reachable(&self, candidate: Candidate) -> Result<Candidate, candidate::Skip> {
-        let on_loopback = self.local.iter().any(|ours| ours.addr().ip().is_loopback());
         let ip = candidate.addr().ip().to_canonical();
-        if ip.is_loopback() && !on_loopback { Err(candidate::Skip::Loopback(ip)) } else { Ok(candidate) }
+        if ip.is_loopback() && !self.on_loopback { Err(candidate::Skip::Loopback(ip)) } else { Ok(candidate) }
     }
 
     /// Has ICE check a candidate, unless it already does. Says whether there was room.
     fn check(&mut self, candidate: Candidate) -> bool {
-        if self.remote_addresses.contains(&candidate.addr()) {
+        if self.remote_addresses.iter().any(|(address, _)| *address == candidate.addr()) {
             return true;
         }
-        if self.remote_addresses.push(candidate.addr()).is_err() {
+        if self.remote_addresses.push((candidate.addr(), candidate.kind())).is_err() {
             return false;
         }
         self.rtc.add_remote_candidate(candidate);
@@ -322,6 +328,14 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
         debug!(error:% = error; "no first timeout");
     }
     rtc
+}
+
+/// What is known when the link begins; what servers tell later is trickled.
+fn add_known_candidates(rtc: &mut Rtc, setup: &Setup<'_>) -> Vec<Candidate> {
+    let mut candidates =
+        if setup.turn_only { Vec::new() } else { add_local_candidates(rtc, setup.addresses) };
+    candidates.extend(setup.gathered.iter().filter_map(|g| super::gathered::add(rtc, *g, setup.turn_only)));
+    candidates
 }
 
 pub(super) fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {

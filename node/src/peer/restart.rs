@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 use str0m::change::{SdpOffer, SdpPendingOffer};
+use str0m::{Candidate, CandidateKind};
 
 use super::state::State;
 use super::{Ended, OutSignal, Peer, PeerOutput, sdp};
-use crate::event::{DisconnectReason, Step};
+use crate::event::{DisconnectReason, PathKind, Step};
 use crate::limits::RESTART_LIMIT;
 use crate::wake::Wake;
 
@@ -67,9 +68,13 @@ impl Peer {
         if matches!(self.state, State::Closing { .. } | State::Gone) {
             return;
         }
-        let gone: Vec<_> = self.local.extract_if(.., |c| !addresses.contains(&c.addr())).collect();
+        self.on_loopback = addresses.iter().any(|address| address.ip().is_loopback());
+        // What servers told of an address that is gone, they take back themselves.
+        let is_gone = |c: &mut Candidate| c.kind() == CandidateKind::Host && !addresses.contains(&c.addr());
+        let gone: Vec<_> = self.local.extract_if(.., is_gone).collect();
         let known = |address: &SocketAddr| self.local.iter().any(|c| c.addr() == *address);
-        let new: Vec<_> = addresses.iter().filter(|address| !known(address)).copied().collect();
+        let wanted = addresses.iter().filter(|address| !self.turn_only && !known(address));
+        let new: Vec<_> = wanted.copied().collect();
         if gone.is_empty() && new.is_empty() {
             return;
         }
@@ -82,7 +87,7 @@ impl Peer {
         self.trickle(&added);
         self.local.extend(added);
         let Some(path) = self.path.filter(|_| self.edge && self.state.is_open()) else { return };
-        let lost = !addresses.contains(&path.local);
+        let lost = path.local_kind != PathKind::Relay && !addresses.contains(&path.local);
         let pathless = matches!(self.state, State::Restarting(_)) && !new.is_empty();
         // Loopback does not lead to where another address led.
         let leads_there = |address: &SocketAddr| address.ip().is_loopback() == path.local.ip().is_loopback();

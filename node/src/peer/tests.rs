@@ -1,5 +1,6 @@
 //! Two peers on a table: signals and datagrams are carried by hand, time is computed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use str0m::net::Transmit;
 
 use super::*;
 use crate::clock_for_tests::start;
+
+mod gathered;
 
 const STEP: Duration = Duration::from_millis(1);
 
@@ -49,6 +52,10 @@ struct Table {
     answerer: Option<Side>,
     certificate: Certificate,
     wire: VecDeque<(bool, Transmit)>,
+    /// Who has sent to whom.
+    sent: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Whether a datagram arrives.
+    passes: fn(&Self, &Transmit) -> bool,
 }
 
 fn address(last: u8) -> SocketAddr {
@@ -56,7 +63,14 @@ fn address(last: u8) -> SocketAddr {
 }
 
 fn setup<'a>(certificate: &'a Certificate, addresses: &'a [SocketAddr]) -> Setup<'a> {
-    Setup { certificate, addresses, connect_timeout: Duration::from_secs(10), send_buffer_bytes: 128 * 1024 }
+    Setup {
+        certificate,
+        addresses,
+        gathered: &[],
+        turn_only: false,
+        connect_timeout: Duration::from_secs(10),
+        send_buffer_bytes: 128 * 1024,
+    }
 }
 
 impl Table {
@@ -67,7 +81,16 @@ impl Table {
         let mut peer = Peer::offer(now, &setup(&certificate, &[address(1)]), &mut rng, None).unwrap();
         peer.set_edge(true);
         let offerer = Side { peer, told: Vec::new() };
-        Self { now, rng, offerer, answerer: None, certificate, wire: VecDeque::new() }
+        Self {
+            now,
+            rng,
+            offerer,
+            answerer: None,
+            certificate,
+            wire: VecDeque::new(),
+            sent: BTreeSet::new(),
+            passes: |_, _| true,
+        }
     }
 
     /// Drains one side and carries what it wants sent; datagrams queue on the wire.
@@ -88,6 +111,10 @@ impl Table {
             self.drain(true);
             self.drain(false);
             let Some((from_offerer, t)) = self.wire.pop_front() else { return };
+            self.sent.insert((t.source, t.destination));
+            if !(self.passes)(self, &t) {
+                continue;
+            }
             let side = if from_offerer { self.answerer.as_mut() } else { Some(&mut self.offerer) };
             if let Some(side) = side
                 && side.peer.accepts(self.now, t.source, t.destination, &t.contents)
@@ -103,12 +130,20 @@ impl Table {
             return self.wire.push_back((from_offerer, transmit));
         }
         match &output {
+            PeerOutput::Signal(OutSignal::Offer(sdp)) if restart_number(sdp).is_some() => {
+                let number = restart_number(sdp).unwrap();
+                let side = if from_offerer { self.answerer.as_mut() } else { Some(&mut self.offerer) };
+                side.unwrap().peer.handle_restart_offer(now, number, sdp, !from_offerer);
+            }
             PeerOutput::Signal(OutSignal::Offer(sdp)) => {
                 let addresses = [address(2)];
                 let mut peer =
                     Peer::answer(now, &setup(&self.certificate, &addresses), &mut self.rng, sdp).unwrap();
                 peer.set_edge(true);
                 self.answerer = Some(Side { peer, told: Vec::new() });
+            }
+            PeerOutput::Signal(OutSignal::Answer(sdp)) if from_offerer => {
+                self.answerer().peer.handle_answer(now, sdp);
             }
             PeerOutput::Signal(OutSignal::Answer(sdp)) => self.offerer.peer.handle_answer(now, sdp),
             PeerOutput::Signal(OutSignal::Candidate(text)) if from_offerer => {

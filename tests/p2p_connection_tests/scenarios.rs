@@ -9,7 +9,12 @@ use clasp_node::limits::MAX_RELAYED_MESSAGE_BYTES;
 use clasp_node::{Channel, Event, FailReason, LinkState, NodeConfig, Role, RouterId, RoutingMode, Step};
 use e2e::real::{Executor, RealNode, RealRouter, linked_pair};
 
-type Outcome = Result<String, String>;
+use crate::turn;
+
+pub(crate) type Outcome = Result<String, String>;
+/// Begins what a scenario says that cannot be played on this machine.
+pub(crate) const SKIPPED: &str = "skipped: ";
+
 type Scenario = fn(Executor) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// Every scenario by name, in the order of the life of a link.
@@ -23,11 +28,13 @@ pub(crate) fn all() -> Vec<(&'static str, Scenario)> {
         ("routing mode p2p-only", |e| Box::pin(p2p_only(e))),
         ("routing mode relay-only", |e| Box::pin(relay_only(e))),
         ("a peer that does not exist", |e| Box::pin(no_such_peer(e))),
+        ("relayed by a TURN server", |e| Box::pin(turn::relayed(e))),
+        ("TURN with a wrong password", |e| Box::pin(turn::wrong_password(e))),
         ("goodbye", |e| Box::pin(goodbye(e))),
     ]
 }
 
-fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 

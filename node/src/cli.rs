@@ -95,6 +95,9 @@ struct NodeArgs {
     /// Use the loopback interface only
     #[arg(long)]
     loopback: bool,
+    /// UDP port of the data channels, on every address of this host: the one a firewall has open [default: any free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    udp_port: Option<u16>,
     #[command(flatten)]
     ice: ice::IceArgs,
 }

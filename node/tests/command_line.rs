@@ -14,7 +14,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clasp-node"));
-    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("CLASP_NODE_TURN_PASSWORD")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -283,7 +288,7 @@ fn the_demo_succeeds_and_shows_the_candidates_of_both_sides() {
 fn mistakes_are_named_and_have_their_exit_status() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("ws://{unused}");
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 17] = [
         (&["peers", "--log", "info=loud=x"], 2, "log filter \"info=loud=x\""),
         (&["send"], 2, "<PEER>"),
         (&["peers", "--router", "http://a"], 2, "scheme \"http\""),
@@ -295,6 +300,16 @@ fn mistakes_are_named_and_have_their_exit_status() {
         (&["peers", "--router", &nobody, "--loopback"], 1, "cannot reach"),
         (&["send", "x", "/does/not/exist"], 1, "cannot read /does/not/exist"),
         (&["demo", "--size", "0"], 2, "0"),
+        (&["peers", "--stun", "stun:a:b"], 2, "is not HOST or HOST:PORT"),
+        (&["peers", "--turn", "a"], 2, "--turn-user"),
+        (&["peers", "--turn", "a", "--turn-user", "u"], 2, "set CLASP_NODE_TURN_PASSWORD, or give"),
+        (
+            &["peers", "--turn", "a", "--turn-user", "u", "--turn-password-file", "/none"],
+            2,
+            "/none: No such file",
+        ),
+        (&["peers", "--turn-only"], 2, "--turn"),
+        (&["peers", "--udp-port", "0"], 2, "0 is not in 1..=65535"),
     ];
     for (args, status, says) in cases {
         let output = run(args);
@@ -311,6 +326,13 @@ fn an_address_in_use_and_a_peer_that_is_not_there_are_told_plainly() {
     let second = run(&["router", "--bind", address]);
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains(address), "{}", text(&second.stderr));
+
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = socket.local_addr().unwrap().port().to_string();
+    let refused = run(&["peers", "--loopback", "--router", &url, "--udp-port", &taken]);
+    assert_eq!(refused.status.code(), Some(1));
+    let says = format!("UDP port {taken} of 127.0.0.1 is taken");
+    assert!(text(&refused.stderr).contains(&says), "{}", text(&refused.stderr));
 
     let missing = run(&["ping", "nobody", "--wait", "0.3", "--loopback", "--router", &url]);
     assert_eq!(missing.status.code(), Some(1));

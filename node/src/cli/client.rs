@@ -30,7 +30,7 @@ impl NodeArgs {
             ..NodeConfig::default()
         };
         let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
-        Ok(NodeBuilder::new().config(config).loopback(loopback))
+        Ok(NodeBuilder::new().config(config).loopback(loopback).udp_port(self.udp_port.unwrap_or(0)))
     }
 }
 

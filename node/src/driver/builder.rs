@@ -52,6 +52,7 @@ pub struct NodeBuilder {
     routers: Vec<RouterUrl>,
     embedded: Option<RouterConfig>,
     loopback: Loopback,
+    udp_port: u16,
 }
 
 /// A node at work.
@@ -125,6 +126,14 @@ impl NodeBuilder {
         self
     }
 
+    /// The UDP port of the data channels, the same on every address of this host: for firewalls that open one. 0, the default, is
+    /// any free one. All links share it.
+    #[must_use]
+    pub fn udp_port(mut self, port: u16) -> Self {
+        self.udp_port = port;
+        self
+    }
+
     /// Starts the node on `executor`.
     ///
     /// # Errors
@@ -142,7 +151,8 @@ impl NodeBuilder {
         let watch = Watch::new(); // before the first look, so that no change falls in between
         let filter = Filter { loopback: self.loopback, router_is_local };
         let found = filter.list().map_err(io("cannot list the network interfaces"))?;
-        let sockets = Sockets::bind(&found.usable).map_err(io("cannot open a socket for data channels"))?;
+        let sockets = Sockets::bind(&found.usable, self.udp_port)
+            .map_err(io("cannot open a socket for data channels"))?;
 
         let mut routers = Vec::with_capacity(count);
         let mut router_addr = None;

@@ -28,6 +28,8 @@ pub(super) struct Sockets {
     sockets: Vec<Socket>,
     incoming: Incoming,
     outgoing: Outgoing,
+    /// Of every socket; 0 for any free one each.
+    port: u16,
     /// Where the next round of reading begins, so that a busy socket cannot starve another.
     next: usize,
 }
@@ -40,16 +42,20 @@ struct Socket {
 }
 
 impl Sockets {
-    /// Binds a socket to each address, on any free port.
+    /// Binds a socket to each address, on this port, or on any free one if it is 0.
     ///
     /// # Errors
-    /// When not one of them can be bound.
-    pub(super) fn bind(addresses: &[IpAddr]) -> io::Result<Self> {
+    /// When not one of them can be bound, or the wanted port is taken.
+    pub(super) fn bind(addresses: &[IpAddr], port: u16) -> io::Result<Self> {
         let mut sockets = Vec::with_capacity(addresses.len());
         let mut failure = None;
         for ip in addresses {
-            match Socket::bind(*ip) {
+            match Socket::bind(*ip, port) {
                 Ok(bound) => sockets.push(bound),
+                // Whoever opened a port in a firewall would look for the fault there.
+                Err(error) if port != 0 && error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(io::Error::new(error.kind(), format!("UDP port {port} of {ip} is taken")));
+                }
                 Err(error) => {
                     warn!(address:% = ip, error:% = error; "address not usable");
                     failure = Some(error);
@@ -58,7 +64,7 @@ impl Sockets {
         }
         match (sockets.is_empty(), failure) {
             (true, Some(error)) => Err(error),
-            _ => Ok(Self { sockets, incoming: Incoming::new(), outgoing: Outgoing::new(), next: 0 }),
+            _ => Ok(Self { sockets, incoming: Incoming::new(), outgoing: Outgoing::new(), port, next: 0 }),
         }
     }
 
@@ -72,7 +78,7 @@ impl Sockets {
             if self.sockets.iter().any(|socket| socket.local.ip() == *ip) {
                 continue;
             }
-            match Socket::bind(*ip) {
+            match Socket::bind(*ip, self.port) {
                 Ok(bound) => {
                     self.sockets.push(bound);
                     changed = true;
@@ -145,8 +151,8 @@ impl Sockets {
 }
 
 impl Socket {
-    fn bind(ip: IpAddr) -> io::Result<Self> {
-        let io = Async::<UdpSocket>::bind((ip, 0))?;
+    fn bind(ip: IpAddr, port: u16) -> io::Result<Self> {
+        let io = Async::<UdpSocket>::bind((ip, port))?;
         let asked = sockopt::set_socket_recv_buffer_size(&io, SOCKET_BUFFER_BYTES)
             .and_then(|()| sockopt::set_socket_send_buffer_size(&io, SOCKET_BUFFER_BYTES));
         if let Err(error) = asked {

@@ -1,6 +1,7 @@
 //! Which servers there are, and what they are told about us.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::config::ConfigError;
@@ -56,7 +57,8 @@ impl FromStr for ServerAddress {
             Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(expected)?)),
             None => match text.split_once(':') {
                 Some((host, port)) if !port.contains(':') => (host, Some(port)),
-                _ => (text, None), // a bare IPv6 address has more than one colon
+                Some(_) if text.parse::<Ipv6Addr>().is_err() => return Err(expected()),
+                _ => (text, None),
             },
         };
         let port = match port {
@@ -151,7 +153,18 @@ mod tests {
             assert_eq!((address.host(), address.port()), (host, port), "{text}");
             assert_eq!(address.to_string(), written);
         }
-        let bad = ["", ":3478", "host:", "host:0", "host:99999", "[::1", "[::1]3478", "stun://host", "a b"];
+        let bad = [
+            "",
+            ":3478",
+            "host:",
+            "host:0",
+            "host:99999",
+            "[::1",
+            "[::1]3478",
+            "stun:host:3478",
+            "stun://host",
+            "a b",
+        ];
         for text in bad {
             assert!(text.parse::<ServerAddress>().is_err(), "{text}");
         }

@@ -10,7 +10,7 @@ use crate::peer::MAX_DATAGRAMS_PER_DRAIN;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn bind(count: usize) -> Sockets {
-    Sockets::bind(&vec![Ipv4Addr::LOCALHOST.into(); count]).unwrap()
+    Sockets::bind(&vec![Ipv4Addr::LOCALHOST.into(); count], 0).unwrap()
 }
 
 fn outside() -> (UdpSocket, SocketAddr) {
@@ -199,4 +199,17 @@ fn a_flooded_socket_does_not_keep_another_waiting() {
 fn datagrams_may_be_fragmented_as_on_any_socket() {
     let ordinary = sockopt::ip_mtu_discover(outside().0).unwrap();
     assert_eq!(sockopt::ip_mtu_discover(&bind(1).sockets[0].io).unwrap(), ordinary);
+}
+
+#[test]
+fn a_wanted_port_is_taken_on_every_address_or_it_is_said_that_it_cannot_be() {
+    let (first, second) = (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 2).into());
+    let mut free = Sockets::bind(&[first], 0).unwrap();
+    let port = free.addresses()[0].port();
+    let error = Sockets::bind(&[second, first], port).unwrap_err();
+    assert_eq!(error.to_string(), format!("UDP port {port} of 127.0.0.1 is taken"));
+    free.follow(&[]);
+    let mut wanted = Sockets::bind(&[first], port).unwrap();
+    wanted.follow(&[first, second]);
+    assert_eq!(wanted.addresses(), [SocketAddr::new(first, port), SocketAddr::new(second, port)]);
 }

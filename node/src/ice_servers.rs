@@ -5,7 +5,7 @@
 //! the clock, name resolution, what a link does with the addresses.
 //!
 //! # Contract
-//! Make one call that takes `now`, then call [`IceServers::poll_output`] until [`ServersOutput::Idle`].
+//! Make one call that takes `now`, then call `IceServers::poll_output` until `ServersOutput::Idle`.
 //!
 //! # What a server may do to us
 //! Only what comes from a server's own address is looked at, and an answer must carry the unguessable id of its request; TURN's

@@ -51,6 +51,11 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: candidate text, name of a peer",
             format!("{}, {} bytes", node::MAX_CANDIDATE_BYTES, node::MAX_NAME_BYTES),
         ),
+        ("node: STUN and TURN servers", node::MAX_ICE_SERVERS.to_string()),
+        (
+            "node: peers' addresses, channels per TURN allocation",
+            format!("{}, {}", node::MAX_TURN_PERMISSIONS, node::MAX_TURN_CHANNELS),
+        ),
         (
             "node: refusals sent per second",
             format!("{}, in bursts of {}", node::REFUSALS_PER_SECOND, node::MAX_OFFERS_IN_PROGRESS),

@@ -15,6 +15,7 @@
 mod allocation;
 mod client;
 mod config;
+mod info;
 mod message;
 mod peers;
 mod transaction;
@@ -26,110 +27,16 @@ use std::time::{Duration, Instant};
 
 use log::{debug, trace, warn};
 use rand::rngs::StdRng;
-use serde::Serialize;
 
 use crate::wake::Wake;
 use client::Client;
 pub use config::{DEFAULT_STUN_PORT, IceServer, ServerAddress};
+pub use info::{Gathered, GatheredKind, ServerFault, ServerId, ServerInfo, ServerState};
 use message::Received;
 use wire::Wire;
 
 /// A name that was not resolved is tried again after this; so is one whose server does not answer, as it may have moved.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
-
-/// A server, by its place in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ServerId(u8);
-
-impl ServerId {
-    /// Its place in the configuration.
-    #[must_use]
-    pub fn place(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
-/// Where an address of ours on the other side of a NAT comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatheredKind {
-    /// A NAT's; a server saw it (server-reflexive).
-    Reflexive,
-    /// The server's own; it relays.
-    Relayed,
-}
-
-/// An address of ours that a server told us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gathered {
-    /// What it is.
-    pub kind: GatheredKind,
-    /// What peers send to.
-    pub address: SocketAddr,
-    /// The socket it leads to.
-    pub base: SocketAddr,
-}
-
-/// Why a server is of no use now. It is asked again by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ServerFault {
-    /// Its name is not known.
-    #[error("its name is not resolved: {0}")]
-    Unresolved(String),
-    /// None of our addresses is of the same family, IPv4 or IPv6.
-    #[error("no address of this host is of the server's family")]
-    NoAddress,
-    /// It does not answer.
-    #[error("it does not answer")]
-    NoAnswer,
-    /// It does not know the user, or the password is another (RFC 8489 §9.2).
-    #[error("wrong user or password (401)")]
-    WrongCredentials,
-    /// The user has as many allocations as it may have (RFC 8656 §7.2).
-    #[error("the user's allocation quota is used up (486)")]
-    QuotaReached,
-    /// It said no.
-    #[error("it refused: {code} {reason}")]
-    Refused {
-        /// The STUN error code.
-        code: u16,
-        /// What the server says about it.
-        reason: String,
-    },
-    /// It said yes, but not what we need to know.
-    #[error("its answer is unusable")]
-    BadAnswer,
-}
-
-/// How a server does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ServerState {
-    /// It was asked and has not answered yet.
-    Asked,
-    /// It answered.
-    Ready {
-        /// The addresses it saw us at, one for each of our sockets.
-        mapped: Vec<SocketAddr>,
-        /// The addresses it relays from.
-        relayed: Vec<SocketAddr>,
-    },
-    /// It is of no use now.
-    Failed(ServerFault),
-}
-
-/// A configured server as it is now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServerInfo {
-    /// Host and port.
-    pub server: String,
-    /// Whether it is to relay.
-    pub turn: bool,
-    /// How it does.
-    pub state: ServerState,
-}
 
 /// What comes out.
 #[derive(Debug, PartialEq, Eq)]
@@ -253,6 +160,13 @@ impl IceServers {
     /// Speaks to a server from each of our sockets of its family, and from no other.
     fn follow(&mut self, now: Instant, index: usize, changed: bool) {
         let Self { servers, rng, bases, out, .. } = self;
+        // A server has one allocation for each of our sockets.
+        let of_others: Vec<SocketAddr> = servers
+            .iter()
+            .enumerate()
+            .filter(|(other, server)| *other != index && server.config.is_turn())
+            .flat_map(|(_, server)| server.clients.iter().map(Client::remote))
+            .collect();
         let Some(server) = servers.get_mut(index) else { return };
         if changed && server.addresses.is_empty() {
             server.resolve_at.get_or_insert(now);
@@ -269,7 +183,9 @@ impl IceServers {
             let (base, remote) = (client.base(), client.remote());
             client.retry(&mut Wire { now, rng, base, remote, out });
         }
-        for remote in &server.addresses {
+        let is_taken = |remote: &&SocketAddr| server.config.is_turn() && of_others.contains(remote);
+        let taken = server.addresses.iter().any(|remote| is_taken(&remote));
+        for remote in server.addresses.iter().filter(|remote| !is_taken(remote)) {
             let may = |base: &&SocketAddr| {
                 // Loopback leads to servers on this host only, and nothing else leads to those.
                 base.is_ipv4() == remote.is_ipv4() && base.ip().is_loopback() == remote.ip().is_loopback()
@@ -282,7 +198,8 @@ impl IceServers {
             }
         }
         if !server.addresses.is_empty() {
-            server.fault = server.clients.is_empty().then_some(ServerFault::NoAddress);
+            let fault = if taken { ServerFault::Duplicate } else { ServerFault::NoAddress };
+            server.fault = server.clients.is_empty().then_some(fault);
         }
     }
 
@@ -296,29 +213,34 @@ impl IceServers {
     ) -> Incoming<'a> {
         let Self { servers, rng, out, .. } = self;
         let clients = servers.iter_mut().flat_map(|server| &mut server.clients);
-        let Some(client) = clients.into_iter().find(|c| c.remote() == source && c.base() == destination)
-        else {
+        // Two, if the server is configured for STUN and for TURN.
+        let mut clients = clients.filter(|c| c.remote() == source && c.base() == destination).peekable();
+        if clients.peek().is_none() {
             return Incoming::Foreign;
-        };
-        let from = match message::parse(bytes) {
+        }
+        let (peer, data) = match message::parse(bytes) {
             Some(Received::Response(response)) => {
-                self.idle = false;
-                let (base, remote) = (client.base(), client.remote());
-                client.handle_response(&mut Wire { now, rng, base, remote, out }, &response);
-                None
+                if let Some(client) = clients.find(|client| client.awaits(&response)) {
+                    self.idle = false;
+                    let (base, remote) = (client.base(), client.remote());
+                    client.handle_response(&mut Wire { now, rng, base, remote, out }, &response);
+                }
+                return Incoming::Taken;
             }
-            Some(Received::OnChannel(number, data)) => client.on_channel(number).map(|peer| (peer, data)),
-            Some(Received::FromPeer(peer, data)) => Some((peer, data)),
+            Some(Received::OnChannel(number, data)) => (Err(number), data),
+            Some(Received::FromPeer(peer, data)) => (Ok(peer), data),
             // A peer on the very address of a server, as in a test network: not for us.
             None => return Incoming::Foreign,
         };
-        match (from, client.relayed()) {
-            (Some((peer, data)), Some(relayed)) => {
+        for client in clients {
+            if let (Some(relayed), Some(peer)) =
+                (client.relayed(), peer.ok().or_else(|| client.on_channel(peer.err()?)))
+            {
                 client.heard(now);
-                Incoming::Relayed { source: peer, destination: relayed, bytes: data }
+                return Incoming::Relayed { source: peer, destination: relayed, bytes: data };
             }
-            _ => Incoming::Taken,
         }
+        Incoming::Taken
     }
 
     /// Whether this is one of the addresses that servers relay from.

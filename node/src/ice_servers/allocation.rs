@@ -162,6 +162,16 @@ impl Allocation {
         }
     }
 
+    /// Whether this answers a request of ours.
+    pub(super) fn awaits(&self, response: &Response<'_>) -> bool {
+        let request = match &self.state {
+            State::Asking { request, .. } | State::Clearing { request } => Some(request),
+            State::Ready(ready) => ready.refresh.as_ref(),
+            State::Failed { .. } => None,
+        };
+        request.is_some_and(|request| request.id() == response.id()) || self.peers.awaits(response)
+    }
+
     pub(super) fn handle_response(&mut self, wire: &mut Wire<'_>, response: &Response<'_>) -> Option<Change> {
         let now = wire.now;
         let is = |request: &Transaction| request.id() == response.id();

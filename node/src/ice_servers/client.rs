@@ -91,6 +91,12 @@ impl Client {
         self.bind(wire);
     }
 
+    /// Whether this answers a request of ours.
+    pub(super) fn awaits(&self, response: &Response<'_>) -> bool {
+        self.binding.as_ref().is_some_and(|request| request.id() == response.id())
+            || self.allocation.as_ref().is_some_and(|allocation| allocation.awaits(response))
+    }
+
     pub(super) fn handle_response(&mut self, wire: &mut Wire<'_>, response: &Response<'_>) {
         if self.binding.as_ref().is_some_and(|request| request.id() == response.id()) {
             return match (response.error(), response.mapped()) {

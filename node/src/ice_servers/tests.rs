@@ -26,8 +26,12 @@ struct Table {
 
 impl Table {
     fn new(server: IceServer) -> Self {
+        Self::with(&[server])
+    }
+
+    fn with(servers: &[IceServer]) -> Self {
         let now = start();
-        let servers = IceServers::new(now, StdRng::from_seed([4; 32]), &[server]);
+        let servers = IceServers::new(now, StdRng::from_seed([4; 32]), servers);
         let (base, remote) = (address("10.0.0.2:5000"), address("192.0.2.1:3478"));
         let mut table = Self { now, servers, fake: Fake::new(), base, remote, held: Vec::new(), resolved: 0 };
         table.servers.handle_addresses(now, &[base, address("[2001:db8::2]:5000")]);
@@ -175,6 +179,25 @@ fn a_name_that_is_not_resolved_is_tried_again() {
     assert_eq!(table.fault(), Some(ServerFault::Unresolved("no such name".to_owned())));
     table.run(Duration::from_secs(61));
     assert!(table.reflexive().is_some());
+}
+
+#[test]
+fn a_server_may_have_two_names_and_both_tasks() {
+    let turn = |name: &str| IceServer::turn(name.parse().unwrap(), "alice", "sesame");
+    let stun = IceServer::stun("192.0.2.1".parse().unwrap());
+    let mut table = Table::with(&[stun, turn("192.0.2.1"), turn("alias.example")]);
+    table.settle();
+    table.run(Duration::from_secs(3600));
+    assert_eq!(table.held.len(), 2, "{:?}", table.held);
+    assert_eq!(table.asked(ALLOCATE), 2, "one allocation, though asked for by two names");
+    let peer = address("203.0.113.7:7");
+    assert!(table.send(peer, &DTLS) && table.send(peer, &DTLS));
+    let bytes = table.fake.hear_peer(table.now, peer, b"back").unwrap();
+    let incoming = table.servers.handle_datagram(table.now, table.remote, table.base, &bytes);
+    assert!(matches!(incoming, Incoming::Relayed { bytes: b"back", .. }), "{incoming:?}");
+    let states: Vec<_> = table.servers.infos().map(|info| info.state).collect();
+    assert!(matches!(states[0], ServerState::Ready { .. }) && matches!(states[1], ServerState::Ready { .. }));
+    assert_eq!(states[2], ServerState::Failed(ServerFault::Duplicate));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod pipe;
 pub mod queue;
 mod relayed;
 pub mod session;
+pub mod status;
 mod wake;
 
 pub use config::{ConfigError, NodeConfig, RoutingMode};

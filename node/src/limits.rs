@@ -99,6 +99,9 @@ pub const REFUSALS_PER_SECOND: u32 = 4;
 /// A clasp-edge peer that says nothing for this long is asked for a sign of life; after the third such interval it is dead.
 pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Ended links remembered, so that `status` can tell why a peer is not connected; the oldest is forgotten for a new one.
+pub const MAX_ENDED_LINKS: usize = 16;
+
 /// How long an open link may be without a path after this host's address changed: as long as DHCP may take on a bad day.
 pub const RESTART_LIMIT: Duration = Duration::from_secs(30);
 

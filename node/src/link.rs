@@ -12,6 +12,7 @@
 mod delivery;
 mod incoming;
 mod output;
+mod record;
 mod relay;
 mod ways;
 
@@ -30,6 +31,7 @@ use crate::peer::{Peer, SendError, control};
 use crate::wake::Wake;
 use delivery::{Incoming, Outgoing};
 pub(crate) use output::LinkOutput;
+use record::Record;
 use relay::Relay;
 
 /// A first attempt that takes longer gets the detour at once; it may still succeed.
@@ -133,6 +135,7 @@ pub(crate) struct Link {
     /// Since when we have no session on the router.
     offline_since: Option<Instant>,
     streams_dropped: u64,
+    record: Record,
     wake: Option<Wake>,
     dirty: bool,
     out: VecDeque<LinkOutput>,
@@ -165,6 +168,7 @@ impl Link {
             online_again: None,
             offline_since: None,
             streams_dropped: 0,
+            record: Record::new(now),
             wake: None,
             dirty: true,
             out: VecDeque::new(),

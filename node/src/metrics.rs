@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use router_lite::exposition::{Exposition, Histogram};
 
 use crate::event::{Channel, DisconnectReason, Event, FailReason, LinkState, Role, Step};
-use crate::node::{Counters, Node};
+use crate::node::{Counters, Node, ROUND_TRIP_SECONDS};
 
 /// Upper bounds in seconds for the time a connection takes: a LAN needs about 10 ms, an attempt is given up after 10 s.
 const CONNECT_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -32,6 +32,7 @@ const FAILURES: [&str; 9] = [
 const DISCONNECTS: [&str; 6] = ["application_too_slow", "local", "lost", "remote", "transport", "violation"];
 
 const STATES: [&str; 6] = ["checking", "closed", "offering", "open", "relayed", "restarting"];
+const KINDS: [&str; 2] = ["edge", "stock"];
 
 /// See the module.
 #[derive(Debug)]
@@ -44,12 +45,15 @@ pub struct Metrics {
     sent: ByChannel,
     paths_changed: u64,
     relays: u64,
+    restarts: u64,
     candidates_skipped: u64,
     routers_lost: u64,
     sends_refused: u64,
     /// As last told by [`Self::note_node`].
     links: ByReason,
     routers_ready: u64,
+    peers: ByReason,
+    round_trips: Histogram,
     counters: Counters,
     events_dropped: u64,
 }
@@ -84,7 +88,10 @@ impl Default for Metrics {
             links: none_of(&STATES),
             paths_changed: 0,
             relays: 0,
+            restarts: 0,
             routers_ready: 0,
+            peers: none_of(&KINDS),
+            round_trips: Histogram::new(&ROUND_TRIP_SECONDS),
             counters: Counters::default(),
             events_dropped: 0,
         }
@@ -105,6 +112,9 @@ impl Metrics {
             Event::Step { step: Step::CandidateSkipped(_), .. } => self.candidates_skipped += 1,
             Event::PathChanged { .. } => self.paths_changed += 1,
             Event::Relayed { .. } => self.relays += 1,
+            Event::Step { step: Step::RestartOfferSent | Step::RestartOfferReceived, .. } => {
+                self.restarts += 1
+            }
             Event::RouterLost { .. } => self.routers_lost += 1,
             _ => {}
         }
@@ -127,6 +137,14 @@ impl Metrics {
             count(&mut self.links, state_name(state));
         }
         self.routers_ready = node.sessions().count() as u64;
+        self.peers.values_mut().for_each(|peers| *peers = 0);
+        for peer in node.peers() {
+            count(&mut self.peers, if peer.edge { "edge" } else { "stock" });
+        }
+        let round_trips = node.round_trips();
+        if self.round_trips.count() != round_trips.count() {
+            self.round_trips = round_trips.clone();
+        }
         self.counters = node.counters();
         self.events_dropped = events_dropped;
     }
@@ -137,6 +155,8 @@ impl Metrics {
         let links = self.links.iter().map(|(state, links)| (*state, *links));
         page.gauges("clasp_node_links", "Links, by state.", "state", links);
         page.gauge("clasp_node_routers_ready", "Routers the node has a session on.", self.routers_ready);
+        let peers = self.peers.iter().map(|(kind, peers)| (*kind, *peers));
+        page.gauges("clasp_node_peers", "Peers that have announced themselves, by kind.", "kind", peers);
         page.counter("clasp_node_routers_lost", "Sessions with routers lost or not had.", self.routers_lost);
         by_reason(page, "clasp_node_connects", "Links that opened, by our role.", "role", &self.connects);
         let help = "Time from a link's first signal until it opened.";
@@ -151,6 +171,12 @@ impl Metrics {
         page.counter("clasp_node_relays", help, self.relays);
         let help = "Reliable messages sent through routers, repeated ones included.";
         page.counter("clasp_node_relayed_messages", help, self.counters.messages_relayed);
+        let help = "Looks for another path of an open link, by offer and by answer.";
+        page.counter("clasp_node_restarts", help, self.restarts);
+        let help = "Round trips of the checks of the paths of open links, one check about every 3 s.";
+        page.histogram("clasp_node_rtt_seconds", help, &self.round_trips);
+        let checks = [("answered", self.counters.checks_answered), ("lost", self.counters.checks_lost)];
+        page.counters("clasp_node_path_checks", "Such checks, by outcome.", "outcome", checks);
         let help = "Messages received, by channel.";
         page.counters("clasp_node_received_messages", help, "channel", self.received.messages());
         let help = "Bytes of messages received, by channel.";
@@ -176,6 +202,8 @@ impl Metrics {
             pending_signals_dropped,
             streams_dropped,
             messages_relayed: _, // nothing that was refused
+            checks_answered: _,
+            checks_lost: _,
         } = self.counters;
         let refusals = [
             ("offers_refused", offers_refused),

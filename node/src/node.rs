@@ -10,9 +10,11 @@
 
 mod bucket;
 mod commands;
+mod counters;
 mod datagrams;
 mod detours;
 mod early;
+mod history;
 mod rejoin;
 mod roster;
 mod servers;
@@ -26,8 +28,11 @@ use bytes::Bytes;
 use log::debug;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use router_lite::exposition::Histogram;
 
 pub use commands::{ConnectError, LinkInfo};
+pub use counters::Counters;
+pub(crate) use counters::ROUND_TRIP_SECONDS;
 
 use crate::burst::Burst;
 use crate::config::{ConfigError, NodeConfig};
@@ -40,6 +45,7 @@ use crate::session::{Identity, Session, SessionOutput};
 use crate::wake::Wake;
 use bucket::Bucket;
 use early::EarlyCandidates;
+use history::History;
 use roster::{Noted, Roster};
 
 /// What happened outside.
@@ -105,34 +111,6 @@ pub enum Output {
     },
 }
 
-/// What was refused, dropped or ignored so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Offers turned down because of a limit.
-    pub offers_refused: u64,
-    /// Of all offers turned down, those whose sender was not told, because there were too many.
-    pub refused_in_silence: u64,
-    /// Offers and answers that could not be used.
-    pub bad_descriptions: u64,
-    /// Signals whose sender is not the link's peer.
-    pub foreign_signals: u64,
-    /// Signals that belong to no link, or break a length limit.
-    pub stray_signals: u64,
-    /// Early candidates dropped.
-    pub early_candidates_dropped: u64,
-    /// Datagrams that belong to no link.
-    pub stray_datagrams: u64,
-    /// Announced peers forgotten because the roster was full.
-    pub peers_forgotten: u64,
-    /// Frames dropped while a router was away.
-    pub pending_signals_dropped: u64,
-    /// Stream messages dropped because their link's queue was full, over all links there ever were.
-    pub streams_dropped: u64,
-    /// Reliable messages sent through routers, repeated ones included.
-    pub messages_relayed: u64,
-}
-
 struct Router {
     session: Session,
     wake: Option<Wake>,
@@ -187,6 +165,8 @@ pub struct Node {
     /// What one input gave rise to; emptied by every drain.
     out: VecDeque<Output>,
     counters: Counters,
+    round_trips: Histogram,
+    history: History,
 }
 
 impl std::fmt::Debug for Node {
@@ -257,6 +237,8 @@ impl Node {
             bursts: Bursts::default(),
             out: VecDeque::new(),
             counters: Counters::default(),
+            round_trips: Histogram::new(&ROUND_TRIP_SECONDS),
+            history: History::default(),
         })
     }
 
@@ -324,17 +306,10 @@ impl Node {
         numbered.filter_map(|(router, place)| Some((RouterId(place), router.session.id()?)))
     }
 
-    /// What was refused, dropped or ignored so far.
+    /// The name announced to peers.
     #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters {
-            early_candidates_dropped: self.early.dropped,
-            peers_forgotten: self.roster.forgotten,
-            pending_signals_dropped: self.routers.iter().map(|r| r.session.pending_dropped()).sum(),
-            streams_dropped: self.counters.streams_dropped
-                + self.links.values().map(Link::streams_dropped).sum::<u64>(),
-            ..self.counters
-        }
+    pub fn name(&self) -> &str {
+        &self.local.config.name
     }
 
     /// The SHA-256 fingerprint of this node's DTLS certificate.
@@ -429,6 +404,9 @@ impl Node {
             LinkOutput::Idle => None,
             LinkOutput::Gone => {
                 self.counters.streams_dropped += link.streams_dropped();
+                let (answered, lost) = link.checks();
+                self.counters.checks_answered += answered;
+                self.counters.checks_lost += lost;
                 self.links.remove(&id);
                 debug!(link:% = id; "link dropped");
                 None
@@ -447,11 +425,20 @@ impl Node {
                 self.offer_again(id);
                 None
             }
-            LinkOutput::Event(Event::Failed { link, peer, why }) => {
-                let why = self.with_server_faults(why);
-                Some(Output::Event(Event::Failed { link, peer, why }))
+            LinkOutput::RoundTrip(round_trip) => {
+                self.round_trips.observe(round_trip);
+                None
             }
-            LinkOutput::Event(event) => Some(Output::Event(event)),
+            LinkOutput::Event(event) => {
+                let event = match event {
+                    Event::Failed { link, peer, why } => {
+                        Event::Failed { link, peer, why: self.with_server_faults(why) }
+                    }
+                    event => event,
+                };
+                self.remember(&event);
+                Some(Output::Event(event))
+            }
         }
     }
 

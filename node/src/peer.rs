@@ -11,6 +11,7 @@
 mod candidate;
 mod certificate;
 mod channels;
+mod checks;
 mod coalescing;
 pub(crate) mod control;
 mod crypto;
@@ -24,6 +25,7 @@ mod restart;
 mod sdp;
 mod state;
 mod tail;
+mod tally;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
 pub use sdp::Resume;
 pub(crate) use sdp::{restart_number, resume};
+pub(crate) use tally::Tally;
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
@@ -103,7 +106,7 @@ pub struct Peer {
     wanted_fingerprint: Option<String>,
     /// What one input gave rise to; emptied by every drain, so never longer than a few entries.
     out: VecDeque<PeerOutput>,
-    ignored_datagrams: u64,
+    tally: Tally,
 }
 
 impl std::fmt::Debug for Peer {
@@ -255,6 +258,8 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
                     self.note_path(&transmit);
+                    let (source, destination) = (transmit.source, transmit.destination);
+                    self.tally.checks.sent(now, self.path, source, destination, &transmit.contents);
                     return PeerOutput::Transmit(transmit);
                 }
                 Ok(Output::Event(event)) => self.on_event(now, event),

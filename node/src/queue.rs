@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use heapless::Deque;
 
+use crate::status::Traffic;
+
 /// A queue that was full; the message is given back.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full(pub Bytes);
@@ -68,6 +70,12 @@ impl<P, const MESSAGES: usize, const BYTES: usize> Bounded<P, MESSAGES, BYTES> {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn waiting(&self) -> Traffic {
+        Traffic { messages: self.items.len() as u64, bytes: self.bytes as u64 }
     }
 
     /// Whether nothing waits.

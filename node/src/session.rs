@@ -23,9 +23,11 @@ use rand::rngs::StdRng;
 
 use crate::backoff::Backoff;
 use crate::burst::Burst;
-use crate::limits::{PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
+use crate::event::RouterId;
+use crate::limits::{MAX_REASON_BYTES, PENDING_SIGNAL_BYTES, PENDING_SIGNALS};
 use crate::queue::DropOldest;
 use crate::relayed::Relayed;
+use crate::status::{SessionState, SessionStatus};
 use crate::wake::Wake;
 pub use io::{Identity, InBody, InSignal, SessionOutput};
 
@@ -88,6 +90,8 @@ pub struct Session {
     rng: StdRng,
     pending: DropOldest<PENDING_SIGNALS, PENDING_SIGNAL_BYTES>,
     pending_dropped: u64,
+    /// Why the router was lost last, clipped.
+    lost: Option<String>,
     undecodable: Burst,
     errors: Burst,
     /// What one input gave rise to; emptied by every drain.
@@ -106,6 +110,7 @@ impl Session {
             rng: StdRng::from_seed(seed),
             pending: DropOldest::new(),
             pending_dropped: 0,
+            lost: None,
             undecodable: Burst::default(),
             errors: Burst::default(),
             out: VecDeque::new(),
@@ -120,6 +125,20 @@ impl Session {
             State::Ready { id, .. } => Some(id),
             _ => None,
         }
+    }
+
+    /// How the session is now. Which router's it is, and who is there, its node knows.
+    pub(crate) fn status(&self, now: Instant) -> SessionStatus {
+        let (state, retry_in) = match &self.state {
+            State::Offline { dial_at } => {
+                (SessionState::Offline, Some(dial_at.saturating_duration_since(now)))
+            }
+            State::Dialing { .. } => (SessionState::Dialing, None),
+            State::AwaitingWelcome { .. } => (SessionState::AwaitingWelcome, None),
+            State::Ready { .. } => (SessionState::Ready, None),
+        };
+        let (session, lost) = (self.id().map(str::to_owned), self.lost.clone());
+        SessionStatus { router: RouterId::FIRST, state, session, lost, retry_in, peers: 0 }
     }
 
     /// The WebSocket is open.
@@ -416,6 +435,7 @@ impl Session {
 
     fn lose(&mut self, now: Instant, why: String) {
         let retry_in = self.backoff.next(&mut self.rng);
+        self.lost = Some(why.chars().take(MAX_REASON_BYTES).collect());
         self.enter(State::Offline { dial_at: now + retry_in });
         self.out.push_back(SessionOutput::Lost { why, retry_in });
     }

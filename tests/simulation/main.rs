@@ -9,4 +9,5 @@ mod readme;
 mod relaying;
 mod router_trouble;
 mod signals_in_disorder;
+mod status;
 mod surviving;

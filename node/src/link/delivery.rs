@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::limits::{UNCONFIRMED_BYTES, UNCONFIRMED_OVERHEAD_BYTES};
+use crate::status::Traffic;
 
 /// The receiver tells how far it has got after this many bytes: often enough that [`UNCONFIRMED_BYTES`] never hold up a sender,
 const CONFIRM_EVERY_BYTES: usize = 32 * 1024;
@@ -43,6 +44,13 @@ impl Outgoing {
     /// Whether another message may be kept.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < UNCONFIRMED_BYTES
+    }
+
+    /// What is kept.
+    pub(super) fn kept(&self) -> Traffic {
+        let messages = self.kept.len();
+        let bytes = self.bytes.saturating_sub(messages * UNCONFIRMED_OVERHEAD_BYTES);
+        Traffic { messages: messages as u64, bytes: bytes as u64 }
     }
 
     /// Whether there is enough room to tell somebody who waits.

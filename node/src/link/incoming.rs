@@ -37,6 +37,7 @@ impl Link {
         if !self.routing.relays() {
             return; // it was told so
         }
+        self.count_relayed_here(&frame.messages, &frame.streams);
         for (message, number) in frame.messages.into_iter().zip(frame.first..) {
             if !self.take_numbered(now, number, message) {
                 break;

@@ -1,12 +1,12 @@
 //! What comes out of a [`Link`](super::Link).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use str0m::net::Transmit;
 
 use super::{Link, State};
-use crate::event::{Event, LinkState};
+use crate::event::{Event, LinkState, Step};
 use crate::peer::{Ended, OutSignal, PeerOutput};
 use crate::relayed::Relayed;
 
@@ -20,6 +20,8 @@ pub(crate) enum LinkOutput {
     Signal(String, OutSignal),
     /// Send this through the router.
     Relay(Relayed),
+    /// A check of the path in use was answered after this time.
+    RoundTrip(Duration),
     /// Tell the application.
     Event(Event),
     /// Make another attempt: [`Link::begin_attempt`], or [`Link::postpone_attempt`].
@@ -60,6 +62,8 @@ impl Link {
             if self.take_attempt_due(now) {
                 return LinkOutput::Attempt;
             }
+            let state = self.state();
+            self.record.note_state(now, state);
             (self.wake, self.dirty) = (self.next_wake(now), false);
             return LinkOutput::Idle;
         }
@@ -76,7 +80,9 @@ impl Link {
             PeerOutput::NextIs(number) => self.on_next(now, number),
             PeerOutput::Writable => self.feed(now),
             PeerOutput::State(state) => self.on_state(now, state),
+            PeerOutput::RoundTrip(round_trip) => self.out.push_back(LinkOutput::RoundTrip(round_trip)),
             PeerOutput::Step(step) => {
+                self.record.candidates_skipped += u32::from(matches!(step, Step::CandidateSkipped(_)));
                 let event = Event::Step { link, peer: peer(), role, step };
                 self.event(event);
             }
@@ -145,6 +151,7 @@ impl Link {
             let load = detour.relay.poll(now, &mut self.outgoing, answer, may_send)?;
             self.answer_due = false;
             self.wake_writer();
+            self.count_relayed(&load.messages, &load.streams);
             let received = self.incoming.confirm();
             let super::relay::Load { first, messages, streams, open, reply } = load;
             return Some(Relayed { routing, open, reply, gone, received, first, messages, streams });

@@ -120,6 +120,7 @@ impl Link {
     pub(super) fn drop_attempt(&mut self) {
         if let Some(attempt) = self.attempt.take() {
             self.streams_dropped += attempt.peer.streams_dropped();
+            self.record.keep(&attempt.peer, attempt.was_in_use);
         }
     }
 

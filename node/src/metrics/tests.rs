@@ -53,6 +53,7 @@ fn what_a_node_tells_is_counted_by_kind() {
         Event::RouterLost { router: RouterId::FIRST, why: "v".into(), retry_in: Duration::ZERO },
         Event::PathChanged { link: LINK, peer: peer(), path: nowhere() },
         Event::Writable { link: LINK },
+        Event::Step { link: LINK, peer: peer(), role: Role::Offerer, step: Step::RestartOfferSent },
     ] {
         metrics.note_event(&event);
     }
@@ -82,6 +83,7 @@ fn what_a_node_tells_is_counted_by_kind() {
         "clasp_node_refusals_total{reason=\"sends_refused\"} 1",
         "clasp_node_routers_lost_total 1",
         "clasp_node_paths_changed_total 1",
+        "clasp_node_restarts_total 1",
     ] {
         assert!(text.lines().any(|other| other == line), "{line} in {text}");
     }
@@ -98,6 +100,9 @@ fn how_the_node_is_now_is_taken_from_the_node() {
     let text = text(&metrics);
     for line in [
         "clasp_node_links{state=\"open\"} 0",
+        "clasp_node_peers{kind=\"edge\"} 0",
+        "clasp_node_rtt_seconds_count 0",
+        "clasp_node_path_checks_total{outcome=\"lost\"} 0",
         "clasp_node_routers_ready 0",
         "clasp_node_refusals_total{reason=\"stray_datagrams\"} 1",
         "clasp_node_refusals_total{reason=\"events_dropped\"} 5",

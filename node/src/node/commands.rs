@@ -169,11 +169,13 @@ impl Node {
             peer.set_edge(true);
         }
         let instance = known.and_then(|info| info.instance.clone());
+        let name = known.and_then(|info| info.name.clone());
         self.event(Event::Connecting { link: number, peer: remote.clone(), role });
         let routing = self.local.config.routing;
         let beginning = Beginning { number, router, remote, correlation_id, role, routing, attempt };
         let mut link = Link::new(self.now, beginning);
         link.note_instance(instance.as_deref());
+        link.set_name(name);
         self.links.insert(number, link);
         number
     }

@@ -212,6 +212,7 @@ impl Node {
         if self.bursts.refused.begins(self.now) {
             warn!(from = from.as_str(), why = reason; "refusing offers");
         }
+        self.remember_refusal(router, &from, reason);
         self.event(Event::Refused { peer: from, why: reason.to_owned() });
     }
 

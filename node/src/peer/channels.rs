@@ -11,6 +11,7 @@ use crate::limits::{
     RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES, STREAM_QUEUE_MESSAGES,
 };
 use crate::queue::{DropOldest, Full, RejectNewest};
+use crate::status::Traffic;
 
 /// Small reliable messages share frames up to this size: what every peer takes in one piece.
 const RELIABLE_BUNDLE_BYTES: usize = 16 * 1024;
@@ -125,6 +126,14 @@ impl Channels {
     /// Whether nothing waits to be written.
     pub(super) fn is_idle(&self) -> bool {
         self.reliable_queue.is_empty() && self.stream_queue.is_empty()
+    }
+
+    /// What waits to be written.
+    pub(super) fn waiting(&self, channel: Channel) -> Traffic {
+        match channel {
+            Channel::Reliable => self.reliable_queue.waiting(),
+            Channel::Stream => self.stream_queue.waiting(),
+        }
     }
 
     pub(super) fn push(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {

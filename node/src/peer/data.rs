@@ -43,6 +43,7 @@ impl Peer {
 
     pub(super) fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
         let channel = self.channels.of(data.id);
+        self.tally.received(channel, data.data.len());
         match self.edge.then(|| coalescing::unbundle(&data.data)).flatten() {
             Some(messages) => messages.into_iter().for_each(|message| self.on_message(now, channel, message)),
             None => self.on_message(now, channel, data.data.into()),
@@ -92,6 +93,7 @@ impl Peer {
                 if self.channels.written(channel, count) {
                     self.out.push_back(PeerOutput::Writable);
                 }
+                self.tally.sent(channel, len);
                 if channel == Channel::Reliable {
                     self.written += len as u64;
                     self.watch_tail(now);

@@ -45,13 +45,17 @@ impl Peer {
         bytes: &[u8],
     ) {
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
-            self.ignored_datagrams += 1;
+            self.tally.ignored_datagrams += 1;
             return;
         };
+        self.tally.received_datagrams += 1;
+        if let Some(round_trip) = self.tally.checks.received(now, bytes) {
+            self.out.push_back(PeerOutput::RoundTrip(round_trip));
+        }
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
             // Anybody on the path can send garbage with the peer's address on it: only what kills the `Rtc` itself ends the link.
-            self.ignored_datagrams += 1;
-            trace!(error:% = error, ignored = self.ignored_datagrams; "datagram ignored");
+            self.tally.ignored_datagrams += 1;
+            trace!(error:% = error, ignored = self.tally.ignored_datagrams; "datagram ignored");
             if !self.rtc.is_alive() {
                 self.fail_transport(now, &error.to_string());
             }
@@ -68,6 +72,9 @@ impl Peer {
         }
         let path = self.path_between(transmit.source, transmit.destination);
         let before = self.path.replace(path);
+        if before != Some(path) {
+            self.tally.checks.path_changed();
+        }
         if matches!(self.state, State::Open { told: true }) && before != Some(path) {
             self.out.push_back(PeerOutput::PathChanged(path));
         }

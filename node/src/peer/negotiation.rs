@@ -17,6 +17,7 @@ use super::restart::Restarts;
 use super::sdp::{self, Resume};
 use super::state::State;
 use super::tail::TailProbe;
+use super::tally::Tally;
 use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::ice_servers::Gathered;
@@ -156,7 +157,7 @@ impl Peer {
             fingerprint: None,
             wanted_fingerprint: None,
             out: VecDeque::new(),
-            ignored_datagrams: 0,
+            tally: Tally::default(),
         }
     }
 

@@ -40,6 +40,8 @@ pub enum PeerOutput {
     /// The connection is lost, the other node may not be: nothing more follows, not even a goodbye, which would end a link that
     /// can live on another way. Only between two of our nodes; others are told and get [`PeerOutput::Ended`].
     Lost(Ended),
+    /// A check of the path in use was answered after this time.
+    RoundTrip(Duration),
     /// The link ended; nothing but its goodbye follows.
     Ended(Ended),
     /// The goodbye is said. Drop the peer.

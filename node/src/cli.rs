@@ -10,6 +10,7 @@ mod recv;
 mod router;
 mod run;
 mod send;
+mod status;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ enum Command {
     Run(RunArgs),
     /// Run only a router until interrupted
     Router(RouterArgs),
+    /// Show how the node that runs here is, and its links
+    Status(StatusArgs),
     /// List the peers that have announced themselves
     Peers(PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
@@ -128,6 +131,26 @@ struct RunArgs {
     #[arg(long, value_name = "URL")]
     router: Vec<RouterUrl>,
     /// Print every event as JSON, one object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+/// How commands on this machine reach the node that runs there.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// The control socket of the node that runs here [default: in $XDG_RUNTIME_DIR/clasp-node, /run/clasp-node or
+    /// /tmp/clasp-node-UID]
+    #[arg(long, value_name = "PATH", env = "CLASP_NODE_CONTROL", hide_env_values = true)]
+    control: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -246,6 +269,7 @@ pub(crate) fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args, &executor).await,
             Command::Router(args) => router::run(args, &executor).await,
+            Command::Status(args) => status::run(args).await,
             Command::Peers(args) => peers::run(args, &executor).await,
             Command::Send(args) => send::run(args, &executor).await,
             Command::Recv(args) => recv::run(args, &executor).await,

@@ -5,11 +5,13 @@
 
 mod builder;
 mod clock;
+pub mod control;
 mod events;
 mod handle;
 mod interfaces;
 mod resolver;
 mod routers;
+mod status;
 mod udp;
 mod watch;
 mod websocket;
@@ -32,8 +34,9 @@ pub use builder::{NodeBuilder, Running, StartError};
 pub use clock::{now, seed};
 pub use events::Events;
 pub use handle::{CallError, NodeHandle, Stopped};
-pub use interfaces::Loopback;
+pub use interfaces::{Addresses, Loopback, SkippedAddress, addresses};
 pub use routers::RouterAddress;
+pub use status::{RouterStatus, Status};
 pub use websocket::{DEFAULT_PORT, RouterUrl, UrlError};
 
 use crate::event::{Event, Step};
@@ -85,6 +88,9 @@ pub(crate) struct Driver {
     due: Option<Instant>,
     watch: Watch,
     filter: Filter,
+    /// What it found last.
+    found: Addresses,
+    started: Instant,
     /// Shared with the embedded router, which shows them.
     metrics: Rc<RefCell<Metrics>>,
 }
@@ -285,11 +291,11 @@ impl Driver {
 
     /// Follows this host to its present addresses.
     fn on_moved(&mut self) {
-        let found = match self.filter.list() {
+        self.found = match self.filter.list() {
             Ok(found) => found,
             Err(error) => return warn!("cannot list the network interfaces: {error}"),
         };
-        let addresses = if self.sockets.follow(&found.usable) {
+        let addresses = if self.sockets.follow(&self.found.usable) {
             let addresses = self.sockets.addresses();
             info!("data travels on {addresses:?} now");
             addresses
@@ -299,7 +305,7 @@ impl Driver {
             return;
         };
         // A connection from an address that is gone would be found dead much later.
-        for router in self.routers.stranded(&found.present) {
+        for router in self.routers.stranded(&self.found.present) {
             self.routers.hang_up(router);
             let why = "this host's address changed";
             self.node.handle_input(now(), Input::RouterClosed(router, why));
@@ -346,6 +352,7 @@ impl Driver {
                 answer(&reply, self.node.sessions().map(|(_, id)| id.to_owned()).collect());
             }
             Command::Servers { reply } => answer(&reply, self.node.servers().collect()),
+            Command::Status { reply } => answer(&reply, Box::new(self.status())),
             Command::Counters { reply } => answer(&reply, self.node.counters()),
             Command::Shutdown { .. } => {} // `run` takes it
         }

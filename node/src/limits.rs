@@ -102,6 +102,15 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Ended links remembered, so that `status` can tell why a peer is not connected; the oldest is forgotten for a new one.
 pub const MAX_ENDED_LINKS: usize = 16;
 
+/// Connections to the control socket at once; a further one is told so and closed.
+pub const MAX_CONTROL_CONNECTIONS: usize = 8;
+
+/// Longest request on the control socket.
+pub const MAX_CONTROL_REQUEST_BYTES: usize = 4 * 1024;
+
+/// How long the control socket waits for a request, and for its answer to be taken.
+pub const CONTROL_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How long an open link may be without a path after this host's address changed: as long as DHCP may take on a bad day.
 pub const RESTART_LIMIT: Duration = Duration::from_secs(30);
 

@@ -83,6 +83,49 @@ pub(super) fn millis(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// Rows under their headings, in columns as wide as they need to be.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> std::io::Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let heading = headings.get(column).map_or(0, |heading| heading.len());
+        cells.max().unwrap_or(0).max(heading)
+    };
+    let print = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<_> = cells.enumerate().map(|(n, cell)| format!("{cell:<0$}", width(n))).collect();
+        line(padded.join("  ").trim_end())
+    };
+    print(&mut headings.into_iter())?;
+    rows.iter().try_for_each(|row| print(&mut row.iter().map(String::as_str)))
+}
+
+/// A time for people: two units at most.
+pub(super) fn time(millis: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of seconds, shown whole"
+    )]
+    let seconds = (millis / 1e3) as u64;
+    match seconds {
+        0 => format!("{millis:.0} ms"),
+        1..60 => format!("{:.1} s", millis / 1e3),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A count of bytes for people, from 0 B to any number of MB.
+pub(super) fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let kilobytes = bytes as f64 / 1e3;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{kilobytes:.1} kB"),
+        _ => megabytes(bytes),
+    }
+}
+
 /// A count of bytes for people.
 pub(super) fn megabytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
+use clasp_node::driver::control::{Control, Place};
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId, NodeHandle};
+use log::{info, warn};
 use serde_json::json;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
@@ -20,7 +22,25 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     for url in &args.router {
         builder = builder.router(url.clone());
     }
+    let place = Place::choose(args.control.control.clone());
+    let control = Control::bind(&place);
+    if place.is_given()
+        && let Err(error) = &control
+    {
+        return Err(Failure::Failed(error.to_string()));
+    }
     let running = client::start(builder, executor).await?;
+    let answering = match control {
+        Ok(control) => {
+            info!("commands reach this node on {}", control.path().display());
+            Some(executor.spawn(control.serve(running.handle.clone(), Rc::clone(executor))))
+        }
+        // Several nodes on one machine are fine; commands reach the first.
+        Err(error) => {
+            warn!("commands do not reach this node: {error}");
+            None
+        }
+    };
     if let Some(address) = running.router_addr {
         if args.json {
             output::object(&json!({"event": "listening", "url": format!("ws://{address}")}))?;
@@ -52,6 +72,9 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
         Ok(())
     };
     let result = serve.or(stopped).await;
+    if let Some(answering) = answering {
+        answering.cancel().await; // and the socket is gone with it
+    }
     // A second signal ends the process at once.
     let impatient = async {
         signals.next().await;

@@ -183,6 +183,8 @@ impl NodeBuilder {
             due: None,
             watch,
             filter,
+            found,
+            started: clock::now(),
             metrics: Rc::default(),
         };
         let embedded = routers.iter().find_map(|router| match router {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::status::Status;
 use crate::event::{Channel, LinkId, PeerInfo, RouterId};
 use crate::ice_servers::ServerInfo;
 use crate::node::{ConnectError, Counters, LinkInfo};
@@ -20,6 +21,7 @@ pub(super) enum Command {
     Counters { reply: Sender<Counters> },
     Sessions { reply: Sender<Vec<String>> },
     Servers { reply: Sender<Vec<ServerInfo>> },
+    Status { reply: Sender<Box<Status>> },
     Shutdown { reply: Sender<()> },
 }
 
@@ -139,6 +141,14 @@ impl NodeHandle {
     /// When the node has stopped.
     pub async fn links(&self) -> Result<Vec<LinkInfo>, Stopped> {
         self.call(|reply| Command::Links { reply }).await
+    }
+
+    /// How the node is now: everything `clasp-node status` shows.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        self.call(|reply| Command::Status { reply }).await.map(|status| *status)
     }
 
     /// Our session ids on the routers that know us now.

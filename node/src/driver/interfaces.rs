@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use if_addrs::Interface;
 use log::debug;
+use serde::Serialize;
 
 /// Whether links may run over the loopback interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,13 +23,37 @@ const MAX_ADDRESSES: usize = 8;
 /// checks on both sides.
 const VIRTUAL: [&str; 8] = ["docker", "veth", "br-", "virbr", "tun", "tap", "lxc", "cni"];
 
+/// Skipped addresses that are told of: enough for any host but one full of containers.
+const MAX_SKIPPED: usize = 64;
+
 /// The addresses of this host.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// Those a link may use.
-    pub(super) usable: Vec<IpAddr>,
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Those a link may use, the best first.
+    pub usable: Vec<IpAddr>,
+    /// Those it may not, and why; at most 64 of them.
+    pub skipped: Vec<SkippedAddress>,
     /// All of them.
     pub(super) present: Vec<IpAddr>,
+}
+
+/// An address of this host that no link uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SkippedAddress {
+    /// The interface that has it.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// Looks at the addresses of this host as a node does. `router_is_local`: one of its routers is on this host.
+///
+/// # Errors
+/// When the operating system does not list its interfaces.
+pub fn addresses(loopback: Loopback, router_is_local: bool) -> std::io::Result<Addresses> {
+    Filter { loopback, router_is_local }.list()
 }
 
 /// Which addresses this host has now.
@@ -43,44 +68,60 @@ impl Filter {
     ///
     /// # Errors
     /// When the operating system does not list its interfaces.
-    pub(super) fn list(self) -> std::io::Result<Found> {
+    pub(super) fn list(self) -> std::io::Result<Addresses> {
         let interfaces = if_addrs::get_if_addrs()?;
-        let usable = choose(&interfaces, self.loopback, self.router_is_local);
-        Ok(Found { usable, present: interfaces.iter().map(Interface::ip).collect() })
+        let (usable, mut skipped) = choose(&interfaces, self.loopback, self.router_is_local);
+        for SkippedAddress { interface, address, why } in &skipped {
+            debug!(interface = interface.as_str(), address:% = address; "skipped: {why}");
+        }
+        skipped.truncate(MAX_SKIPPED);
+        Ok(Addresses { usable, skipped, present: interfaces.iter().map(Interface::ip).collect() })
     }
 }
 
-fn choose(interfaces: &[Interface], loopback: Loopback, router_is_local: bool) -> Vec<IpAddr> {
+/// The addresses to use, and the others.
+fn choose(
+    interfaces: &[Interface],
+    loopback: Loopback,
+    router_is_local: bool,
+) -> (Vec<IpAddr>, Vec<SkippedAddress>) {
     let mut chosen = Vec::new();
     let mut fallback = Vec::new();
+    let mut skipped = Vec::new();
     for interface in interfaces {
-        let ip = interface.ip();
-        match unfit(&interface.name, ip) {
-            None if loopback == Loopback::Auto => chosen.push(ip),
-            None => debug!(address:% = ip; "skipped: only loopback is wanted"),
-            Some(Unfit::Loopback) if loopback == Loopback::Only || router_is_local => chosen.push(ip),
-            Some(Unfit::Never(why)) => {
-                debug!(interface = interface.name.as_str(), address:% = ip; "skipped: {why}")
-            }
-            Some(_) => fallback.push(ip),
+        let address = interface.ip();
+        let skip = |why| SkippedAddress { interface: interface.name.clone(), address, why };
+        match unfit(&interface.name, address) {
+            None if loopback == Loopback::Auto => chosen.push(skip("")),
+            None => skipped.push(skip("only loopback is wanted")),
+            Some(Unfit::Loopback) if loopback == Loopback::Only || router_is_local => chosen.push(skip("")),
+            Some(Unfit::Loopback) => fallback.push(skip("loopback: it leads to no other host")),
+            Some(Unfit::Poor(why)) => fallback.push(skip(why)),
+            Some(Unfit::Never(why)) => skipped.push(skip(why)),
         }
     }
     // A real address first: it is the better candidate, and the first to be checked.
-    chosen.sort_by_key(IpAddr::is_loopback);
+    chosen.sort_by_key(|chosen| chosen.address.is_loopback());
     if chosen.is_empty() {
         chosen = fallback;
+    } else {
+        skipped.append(&mut fallback);
     }
-    if chosen.is_empty() {
-        chosen.push(Ipv4Addr::LOCALHOST.into());
+    let surplus = chosen.split_off(chosen.len().min(MAX_ADDRESSES));
+    skipped.extend(
+        surplus.into_iter().map(|address| SkippedAddress { why: "there are enough others", ..address }),
+    );
+    let mut usable: Vec<_> = chosen.into_iter().map(|chosen| chosen.address).collect();
+    if usable.is_empty() {
+        usable.push(Ipv4Addr::LOCALHOST.into());
     }
-    chosen.truncate(MAX_ADDRESSES);
-    chosen
+    (usable, skipped)
 }
 
 enum Unfit {
     Loopback,
     /// Used if there is nothing else.
-    Poor,
+    Poor(&'static str),
     Never(&'static str),
 }
 
@@ -88,13 +129,17 @@ fn unfit(name: &str, ip: IpAddr) -> Option<Unfit> {
     match ip {
         ip if ip.is_loopback() => {
             // One loopback address is enough, and every host has the IPv4 one.
-            Some(if ip.is_ipv4() { Unfit::Loopback } else { Unfit::Never("IPv6 loopback") })
+            Some(if ip.is_ipv4() { Unfit::Loopback } else { Unfit::Never("IPv6 loopback: IPv4's is enough") })
         }
-        IpAddr::V4(v4) if v4.is_link_local() => Some(Unfit::Poor),
+        IpAddr::V4(v4) if v4.is_link_local() => {
+            Some(Unfit::Poor("IPv4 link-local: used if there is nothing better"))
+        }
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
             Some(Unfit::Never("IPv6 link-local: a candidate cannot carry its scope"))
         }
-        _ if VIRTUAL.iter().any(|prefix| name.starts_with(prefix)) => Some(Unfit::Poor),
+        _ if VIRTUAL.iter().any(|prefix| name.starts_with(prefix)) => {
+            Some(Unfit::Poor("of containers, virtual machines or a tunnel: used if there is nothing better"))
+        }
         _ => None,
     }
 }
@@ -139,13 +184,33 @@ mod tests {
             (&[], Loopback::Auto, false, &["127.0.0.1"]),
         ];
         for (interfaces, loopback, local, want) in cases {
-            assert_eq!(choose(interfaces, loopback, local), ips(want), "{loopback:?} {local}");
+            assert_eq!(choose(interfaces, loopback, local).0, ips(want), "{loopback:?} {local}");
         }
     }
 
     #[test]
     fn a_host_with_countless_addresses_uses_a_few() {
         let many: Vec<_> = (1..100).map(|n| interface("eth0", &format!("192.0.2.{n}"))).collect();
-        assert_eq!(choose(&many, Loopback::Auto, false).len(), MAX_ADDRESSES);
+        let (usable, skipped) = choose(&many, Loopback::Auto, false);
+        assert_eq!((usable.len(), skipped.len()), (MAX_ADDRESSES, 99 - MAX_ADDRESSES));
+    }
+
+    #[test]
+    fn every_address_is_used_or_has_its_reason() {
+        let all = [
+            interface("lo", "127.0.0.1"),
+            interface("lo", "::1"),
+            interface("docker0", "172.17.0.1"),
+            interface("eth0", "192.0.2.7"),
+            interface("eth0", "fe80::1"),
+        ];
+        for (loopback, local) in [(Loopback::Auto, false), (Loopback::Auto, true), (Loopback::Only, false)] {
+            let (usable, skipped) = choose(&all, loopback, local);
+            assert_eq!(usable.len() + skipped.len(), all.len(), "{usable:?} {skipped:?}");
+            assert!(skipped.iter().all(|s| !s.why.is_empty() && !usable.contains(&s.address)), "{skipped:?}");
+        }
+        let (_, skipped) = choose(&all, Loopback::Auto, false);
+        let docker = skipped.iter().find(|s| s.interface == "docker0").unwrap();
+        assert!(docker.why.contains("containers"), "{docker:?}");
     }
 }

@@ -119,6 +119,11 @@ impl Routers {
         }));
     }
 
+    /// Where the routers are, in the order of the configuration.
+    pub(super) fn urls(&self) -> impl Iterator<Item = String> {
+        self.connections.iter().map(|connection| connection.address.to_string())
+    }
+
     /// The connection is open.
     pub(super) fn opened(&mut self, router: RouterId, local: Option<IpAddr>) {
         if let Some(connection) = self.connections.get_mut(usize::from(router.0)) {

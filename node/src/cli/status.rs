@@ -1,0 +1,113 @@
+//! `clasp-node status`
+
+pub(super) mod view;
+
+use clasp_node::driver::control::{self, Place};
+use serde_json::{Value, json};
+
+use super::{Failure, StatusArgs, output};
+use view::{Link, Node, Traffic};
+
+/// As much of a session id as tells it from others.
+const ID_SHOWN: usize = 8;
+
+pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
+    let place = Place::choose(args.control.control);
+    let status = ask(&place).await?;
+    if args.json {
+        output::object(&status)?;
+        return Ok(());
+    }
+    let node: Node = serde_json::from_value(status)?;
+    print(&node)?;
+    Ok(())
+}
+
+/// Asks the node that runs here.
+pub(super) async fn ask(place: &Place) -> Result<Value, control::AskError> {
+    control::ask(place, &json!({"cmd": "status"})).await
+}
+
+fn print(node: &Node) -> std::io::Result<()> {
+    let Node { version, pid, name, uptime_ms, .. } = node;
+    output::line(&format!("{name}: clasp-node {version}, process {pid}, up {}", output::time(*uptime_ms)))?;
+    let addresses = if node.addresses.is_empty() { "none".to_owned() } else { node.addresses.join(", ") };
+    output::line(&format!("data travels on {addresses}"))?;
+    for skipped in &node.skipped {
+        output::line(&format!("not on {} {}: {}", skipped.interface, skipped.address, skipped.why))?;
+    }
+    output::line("")?;
+    print_routers(node)?;
+    output::line("")?;
+    print_links(node)?;
+    if !node.ended.is_empty() {
+        output::line("")?;
+        let rows: Vec<_> = node
+            .ended
+            .iter()
+            .map(|ended| {
+                let peer = peer(ended.name.as_deref(), &ended.peer);
+                [peer, ended.end.clone(), format!("{} ago", output::time(ended.ago_ms)), ended.why.clone()]
+            })
+            .collect();
+        output::table(["NOT CONNECTED", "END", "WHEN", "WHY"], &rows)?;
+    }
+    Ok(())
+}
+
+fn print_routers(node: &Node) -> std::io::Result<()> {
+    let row = |router: &view::Router| {
+        let note = match (&router.session, &router.lost, router.retry_in_ms) {
+            (Some(session), ..) => format!("session {session}"),
+            (None, Some(why), Some(retry)) => format!("{why}; next try in {}", output::time(retry)),
+            (None, Some(why), None) => format!("last time: {why}"),
+            (None, None, _) => String::new(),
+        };
+        [router.url.clone(), router.state.clone(), router.peers.to_string(), note]
+    };
+    output::table(["ROUTER", "STATE", "PEERS", "NOTE"], &node.routers.iter().map(row).collect::<Vec<_>>())
+}
+
+fn print_links(node: &Node) -> std::io::Result<()> {
+    if node.links.is_empty() {
+        return output::line("no links");
+    }
+    let row = |link: &Link| {
+        let path = link.path.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let rtt = link.checks.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
+        let loss = match link.checks.recent {
+            0 => "-".to_owned(),
+            checks => format!("{} of {checks}", link.checks.recent_lost),
+        };
+        let both = |reliable: &Traffic, stream: &Traffic| {
+            let messages = reliable.messages + stream.messages;
+            format!("{messages} ({})", output::bytes(reliable.bytes + stream.bytes))
+        };
+        let waiting = link.reliable.waiting.bytes + link.stream.waiting.bytes + link.unacknowledged_bytes;
+        let dropped = link.drops.stream_messages + link.drops.datagrams + link.drops.candidates;
+        [
+            peer(link.name.as_deref(), &link.peer),
+            format!("{} {}", link.state, output::time(link.in_state_ms)),
+            path,
+            rtt,
+            loss,
+            both(&link.reliable.sent, &link.stream.sent),
+            both(&link.reliable.received, &link.stream.received),
+            output::bytes(waiting),
+            dropped.to_string(),
+            link.restarts.to_string(),
+        ]
+    };
+    let headings =
+        ["LINK TO", "STATE", "PATH", "RTT", "LOST", "SENT", "RECEIVED", "WAITING", "DROPPED", "RESTARTS"];
+    output::table(headings, &node.links.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A peer by its name, and as much of its session as tells it from others of that name.
+fn peer(name: Option<&str>, session: &str) -> String {
+    let short: String = session.chars().take(ID_SHOWN).collect();
+    match name {
+        Some(name) => format!("{name} ({short}…)"),
+        None => format!("{short}…"),
+    }
+}

@@ -1,0 +1,83 @@
+//! How a running node is: what its core knows, and what only its sockets and its surroundings know.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::interfaces::SkippedAddress;
+use super::{Driver, now};
+use crate::node::Counters;
+use crate::status::{EndedLink, LinkStatus, SessionStatus, millis};
+
+/// A running node as it is now. Bounded by the node's own limits: some 60 KB of JSON at the very most.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The version of the program that runs.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// The name announced to peers.
+    pub name: String,
+    /// Since the node was started.
+    #[serde(rename = "uptime_ms", serialize_with = "millis")]
+    pub uptime: Duration,
+    /// The sockets data travels on.
+    pub addresses: Vec<SocketAddr>,
+    /// Addresses of this host that no data travels on, and why.
+    pub skipped: Vec<SkippedAddress>,
+    /// The routers, in the order of the configuration.
+    pub routers: Vec<RouterStatus>,
+    /// The links, the oldest first.
+    pub links: Vec<LinkStatus>,
+    /// Why the peers that have no link now lost theirs, or got none; the latest first.
+    pub ended: Vec<EndedLink>,
+    /// What was refused, dropped or ignored.
+    pub counters: Counters,
+    /// Events the application missed because it did not take them.
+    pub events_dropped: u64,
+    /// Callers that wait for room in a reliable queue.
+    pub parked_sends: usize,
+}
+
+/// A router and the session with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouterStatus {
+    /// Where it is.
+    pub url: String,
+    /// How the session is.
+    #[serde(flatten)]
+    pub session: SessionStatus,
+}
+
+impl Driver {
+    /// How the node is now.
+    pub(super) fn status(&mut self) -> Status {
+        let at = now();
+        let addresses = self.sockets.addresses();
+        let bound = |ip| addresses.iter().any(|address| address.ip() == ip);
+        let unbound = self.found.usable.iter().filter(|ip| !bound(**ip)).map(|ip| SkippedAddress {
+            interface: String::new(),
+            address: *ip,
+            why: "no socket can be opened on it now",
+        });
+        let skipped = self.found.skipped.iter().cloned().chain(unbound).collect();
+        let urls = self.routers.urls();
+        let sessions = self.node.session_statuses(at).into_iter();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            name: self.node.name().to_owned(),
+            uptime: at.saturating_duration_since(self.started),
+            skipped,
+            routers: urls.zip(sessions).map(|(url, session)| RouterStatus { url, session }).collect(),
+            links: self.node.link_statuses(at),
+            ended: self.node.ended_links(at),
+            counters: self.node.counters(),
+            events_dropped: self.events.dropped(),
+            parked_sends: self.parked.len(),
+            addresses,
+        }
+    }
+}

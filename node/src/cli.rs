@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod doctor;
 mod ice;
 mod output;
 mod peers;
@@ -43,6 +44,8 @@ enum Command {
     Router(RouterArgs),
     /// Show how the node that runs here is, and its links
     Status(StatusArgs),
+    /// Look for what keeps links from working, and say what to do about it
+    Doctor(DoctorArgs),
     /// List the peers that have announced themselves
     Peers(PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
@@ -105,13 +108,16 @@ struct NodeArgs {
     ice: ice::IceArgs,
 }
 
+/// The router of a node on this machine.
+const DEFAULT_ROUTER: &str = "ws://127.0.0.1:7330";
+
 /// How to find the other side.
 #[derive(Debug, Args)]
 struct ClientArgs {
     #[command(flatten)]
     node: NodeArgs,
     /// Router to meet on; may be given several times
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:7330")]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ROUTER)]
     router: Vec<RouterUrl>,
     /// How long to wait for a router, and for the peer to show up
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -148,6 +154,26 @@ struct ControlArgs {
 
 #[derive(Debug, Args)]
 struct StatusArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Router to check; may be given several times [default: those of the node that runs here, or ws://127.0.0.1:7330]
+    #[arg(long, value_name = "URL")]
+    router: Vec<RouterUrl>,
+    /// Open a link to this peer as well: its name, its session id, or the beginning of it
+    #[arg(long)]
+    peer: Option<String>,
+    /// How long to wait for the peer to show up
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    wait: Duration,
     #[command(flatten)]
     control: ControlArgs,
     /// Print JSON
@@ -270,6 +296,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Run(args) => run::run(args, &executor).await,
             Command::Router(args) => router::run(args, &executor).await,
             Command::Status(args) => status::run(args).await,
+            Command::Doctor(args) => doctor::run(args, &executor).await,
             Command::Peers(args) => peers::run(args, &executor).await,
             Command::Send(args) => send::run(args, &executor).await,
             Command::Recv(args) => recv::run(args, &executor).await,

@@ -9,6 +9,7 @@ pub mod control;
 mod events;
 mod handle;
 mod interfaces;
+pub mod probe;
 mod resolver;
 mod routers;
 mod status;
@@ -31,13 +32,13 @@ use smol::future::FutureExt;
 use smol::stream::Stream;
 
 pub use builder::{NodeBuilder, Running, StartError};
-pub use clock::{now, seed};
+pub use clock::{now, seed, unix_time};
 pub use events::Events;
 pub use handle::{CallError, NodeHandle, Stopped};
 pub use interfaces::{Addresses, Loopback, SkippedAddress, addresses};
 pub use routers::RouterAddress;
 pub use status::{RouterStatus, Status};
-pub use websocket::{DEFAULT_PORT, RouterUrl, UrlError};
+pub use websocket::{DEFAULT_PORT, DialError, RouterUrl, UrlError};
 
 use crate::event::{Event, Step};
 use crate::limits::MAX_PARKED;

@@ -20,11 +20,15 @@ const MIN_PREFIX: usize = 4;
 const MAX_ATTEMPTS: usize = 4;
 
 impl NodeArgs {
+    pub(super) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(host_name)
+    }
+
     pub(super) fn builder(&self) -> Result<NodeBuilder, Failure> {
         let config = NodeConfig {
             ice_servers: self.ice.servers()?,
             turn_only: self.ice.turn_only(),
-            name: self.name.clone().unwrap_or_else(host_name),
+            name: self.name(),
             connect_timeout: self.connect_timeout,
             routing: self.routing,
             ..NodeConfig::default()

@@ -1,6 +1,6 @@
 //! The only place of this crate that reads the clock and the system's randomness.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -10,6 +10,13 @@ use rand::rngs::SysRng;
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// What the clock on the wall says, since 1970. Nothing that a node decides depends on it.
+#[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
+#[must_use]
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A seed from the operating system, to be handed to a core.

@@ -1,5 +1,6 @@
 //! The WebSocket to a router: dial, then carry frames both ways until one side ends it. Each connection is one task.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -110,6 +111,47 @@ impl From<SocketAddr> for RouterUrl {
     }
 }
 
+/// Why there is no WebSocket to a router.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Its name has no address.
+    #[error("cannot reach {url}: {error}")]
+    Name {
+        /// The router.
+        url: RouterUrl,
+        /// What the resolver says.
+        error: io::Error,
+    },
+    /// No TCP connection.
+    #[error("cannot reach {url}: {error}")]
+    Tcp {
+        /// The router.
+        url: RouterUrl,
+        /// What the last of its addresses answered.
+        error: io::Error,
+    },
+    /// Whatever listens there is no WebSocket server.
+    #[error("{url} refused the WebSocket: {why}")]
+    NotWebSocket {
+        /// The router.
+        url: RouterUrl,
+        /// What it did instead.
+        why: String,
+    },
+    /// A WebSocket server for something else.
+    #[error("{url} does not speak CLASP: {why}")]
+    NotClasp {
+        /// The router.
+        url: RouterUrl,
+        /// What it says.
+        why: String,
+    },
+    /// Nothing came back.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
 /// Dials `url` and carries frames until the connection ends; returns why it did.
 ///
 /// `outgoing` closing means: say goodbye and end. `incoming` is awaited, so a busy node slows its router down instead of
@@ -119,10 +161,9 @@ pub(super) async fn carry(
     outgoing: Receiver<Outgoing>,
     mut incoming: impl AsyncFnMut(Incoming) -> bool,
 ) -> String {
-    let mut ws = match deadline(DIAL_DEADLINE, dial(&url)).await {
-        Some(Ok(ws)) => ws,
-        Some(Err(why)) => return why,
-        None => return format!("no answer within {DIAL_DEADLINE:?}"),
+    let mut ws = match dial(&url, DIAL_DEADLINE).await {
+        Ok(ws) => ws,
+        Err(error) => return error.to_string(),
     };
     let local = match ws.get_ref().local_addr() {
         Ok(address) => address.ip().to_canonical(),
@@ -179,11 +220,23 @@ enum Turn {
     Write(Option<Outgoing>),
 }
 
-async fn dial(url: &RouterUrl) -> Result<WebSocketStream<TcpStream>, String> {
-    let target = (url.host.as_str(), url.port);
-    let tcp = TcpStream::connect(target).await.map_err(|error| format!("cannot reach {url}: {error}"))?;
-    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let mut request = url.url.as_str().into_client_request().map_err(|error| error.to_string())?;
+/// Opens a WebSocket to `url`.
+///
+/// # Errors
+/// When there is none within `limit`.
+pub(super) async fn dial(url: &RouterUrl, limit: Duration) -> Result<WebSocketStream<TcpStream>, DialError> {
+    deadline(limit, connect(url)).await.unwrap_or(Err(DialError::Timeout(limit)))
+}
+
+async fn connect(url: &RouterUrl) -> Result<WebSocketStream<TcpStream>, DialError> {
+    let name = |error| DialError::Name { url: url.clone(), error };
+    let tcp = |error| DialError::Tcp { url: url.clone(), error };
+    let not_websocket = |why| DialError::NotWebSocket { url: url.clone(), why };
+    let addresses = smol::net::resolve((url.host.as_str(), url.port)).await.map_err(name)?;
+    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(tcp)?;
+    stream.set_nodelay(true).map_err(tcp)?;
+    let mut request =
+        url.url.as_str().into_client_request().map_err(|error| not_websocket(error.to_string()))?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("clasp"));
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER_BYTES;
@@ -191,16 +244,16 @@ async fn dial(url: &RouterUrl) -> Result<WebSocketStream<TcpStream>, String> {
     config.max_write_buffer_size = MAX_WRITE_BUFFER_BYTES;
     config.max_message_size = Some(MAX_FRAME_BYTES);
     config.max_frame_size = Some(MAX_FRAME_BYTES);
-    match async_tungstenite::client_async_with_config(request, tcp, Some(config)).await {
+    match async_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((ws, _)) => Ok(ws),
         Err(WsError::Protocol(
             async_tungstenite::tungstenite::error::ProtocolError::SecWebSocketSubProtocolError(error),
-        )) => Err(format!("{url} does not speak CLASP: {error}")),
-        Err(error) => Err(format!("{url} refused the WebSocket: {error}")),
+        )) => Err(DialError::NotClasp { url: url.clone(), why: error.to_string() }),
+        Err(error) => Err(not_websocket(error.to_string())),
     }
 }
 
-async fn deadline<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn deadline<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     async { Some(future.await) }
         .or(async {
             smol::Timer::after(limit).await;

@@ -197,6 +197,13 @@ fn a_link_that_does_not_open_names_the_layer_it_came_to() {
         assert!(check.what.contains(what), "{check:?}, not {what}");
         assert_eq!(check.details.len(), pairs + 1, "the pairs and the skipped one: {check:?}");
     }
+    // Where nothing leaves this host, nobody else is to blame.
+    let (ip, lost) = (address(1).ip(), Err(DatagramFault::Lost));
+    let failed = PeerFinding::Failed { why: ice(), tried: tried(vec![address(2)], 0), skipped: Vec::new() };
+    let peer = Some(("pi".to_owned(), failed));
+    let all = complaints(&Findings { peer, udp: vec![(ip, ip, lost)], ..healthy() });
+    assert_eq!(all.iter().map(|check| check.layer).collect::<Vec<_>>(), ["udp", "ice"]);
+    assert!(all[1].what.ends_with("UDP is blocked on this host"), "{all:?}");
     for found in [PeerFinding::NoRouter, PeerFinding::NotReached("gone".to_owned())] {
         let check = complaint(&Findings { peer: Some(("pi".to_owned(), found)), ..healthy() });
         assert_eq!((check.layer, check.verdict), ("peer", Verdict::Failed));

@@ -66,8 +66,10 @@ pub(super) fn judge(findings: &Findings) -> Vec<Check> {
     let mut checks = vec![clock(findings), interfaces(findings), node(&findings.running)];
     checks.extend(findings.routers.iter().map(router));
     checks.push(multicast(findings));
-    checks.push(udp(findings));
-    checks.extend(findings.peer.iter().map(|(name, found)| peer(name, found)));
+    let udp = udp(findings);
+    let passes_here = udp.verdict != Verdict::Failed;
+    checks.push(udp);
+    checks.extend(findings.peer.iter().map(|(name, found)| peer(name, found, passes_here)));
     checks
 }
 
@@ -269,7 +271,7 @@ fn udp(findings: &Findings) -> Check {
     Check::ok(LAYER, format!("passes between this host's own addresses{note}"))
 }
 
-fn peer(name: &str, found: &PeerFinding) -> Check {
+fn peer(name: &str, found: &PeerFinding, passes_here: bool) -> Check {
     match found {
         PeerFinding::Linked { path, after, rtt } => {
             let rtt =
@@ -286,12 +288,12 @@ fn peer(name: &str, found: &PeerFinding) -> Check {
             format!("{name} was not called: {why}"),
             "start `clasp-node run` there with the same router; `clasp-node peers` lists who is on it",
         ),
-        PeerFinding::Failed { why, tried, skipped } => link(name, why, tried, skipped),
+        PeerFinding::Failed { why, tried, skipped } => link(name, why, tried, skipped, passes_here),
     }
 }
 
 /// A link that never opened: the layer it came to.
-fn link(name: &str, why: &FailReason, tried: &Tried, skipped: &[String]) -> Check {
+fn link(name: &str, why: &FailReason, tried: &Tried, skipped: &[String], passes_here: bool) -> Check {
     let mut details: Vec<_> =
         tried.pairs().map(|(ours, theirs)| format!("tried {ours} to {theirs}")).collect();
     let pairs = details.len();
@@ -301,6 +303,13 @@ fn link(name: &str, why: &FailReason, tried: &Tried, skipped: &[String]) -> Chec
             "ice",
             format!("ICE failed: {name} has sent no candidate that can be tried from here"),
             "both hosts need an address of the same family (IPv4 or IPv6) on networks that reach each other",
+        ),
+        FailReason::Ice { .. } if !passes_here => Check::failed(
+            "ice",
+            format!(
+                "ICE failed: none of {pairs} pairs of addresses to {name} works, as UDP is blocked on this host"
+            ),
+            "let UDP pass here first, as said above",
         ),
         FailReason::Ice { .. } if tried.received_datagrams == 0 => Check::failed(
             "udp",

@@ -88,6 +88,16 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: signals kept while a router is away",
             format!("{}, {} bytes", node::PENDING_SIGNALS, node::PENDING_SIGNAL_BYTES),
         ),
+        ("node: ended links remembered", node::MAX_ENDED_LINKS.to_string()),
+        (
+            "node: commands at once on the control socket, request, time for each",
+            format!(
+                "{}, {} bytes, {} s",
+                node::MAX_CONTROL_CONNECTIONS,
+                node::MAX_CONTROL_REQUEST_BYTES,
+                node::CONTROL_DEADLINE.as_secs()
+            ),
+        ),
     ];
     for (what, limit) in rows {
         let row = format!("| {what} | {limit} |");

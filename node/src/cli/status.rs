@@ -6,7 +6,7 @@ use clasp_node::driver::control::{self, Place};
 use serde_json::{Value, json};
 
 use super::{Failure, StatusArgs, output};
-use view::{Link, Node, Traffic};
+use view::{Drops, Link, Node, Traffic};
 
 /// As much of a session id as tells it from others.
 const ID_SHOWN: usize = 8;
@@ -84,7 +84,6 @@ fn print_links(node: &Node) -> std::io::Result<()> {
             format!("{messages} ({})", output::bytes(reliable.bytes + stream.bytes))
         };
         let waiting = link.reliable.waiting.bytes + link.stream.waiting.bytes + link.unacknowledged_bytes;
-        let dropped = link.drops.stream_messages + link.drops.datagrams + link.drops.candidates;
         [
             peer(link.name.as_deref(), &link.peer),
             format!("{} {}", link.state, output::time(link.in_state_ms)),
@@ -94,13 +93,28 @@ fn print_links(node: &Node) -> std::io::Result<()> {
             both(&link.reliable.sent, &link.stream.sent),
             both(&link.reliable.received, &link.stream.received),
             output::bytes(waiting),
-            dropped.to_string(),
+            dropped(&link.drops),
             link.restarts.to_string(),
         ]
     };
     let headings =
         ["LINK TO", "STATE", "PATH", "RTT", "LOST", "SENT", "RECEIVED", "WAITING", "DROPPED", "RESTARTS"];
     output::table(headings, &node.links.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The classes of which something was dropped.
+fn dropped(drops: &Drops) -> String {
+    let classes = [
+        (drops.stream_messages, "messages"),
+        (drops.datagrams, "datagrams"),
+        (drops.candidates, "candidates"),
+    ];
+    let dropped: Vec<_> = classes
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, class)| format!("{count} {class}"))
+        .collect();
+    if dropped.is_empty() { "-".to_owned() } else { dropped.join(", ") }
 }
 
 /// A peer by its name, and as much of its session as tells it from others of that name.

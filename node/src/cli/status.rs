@@ -73,25 +73,31 @@ fn print_links(node: &Node) -> std::io::Result<()> {
         return output::line("no links");
     }
     let row = |link: &Link| {
-        let path = link.path.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let path = match &link.path {
+            Some(path) => path.to_string(),
+            None if link.state == "relayed" => "through the router".to_owned(),
+            None => "-".to_owned(),
+        };
         let rtt = link.checks.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
         let loss = match link.checks.recent {
             0 => "-".to_owned(),
             checks => format!("{} of {checks}", link.checks.recent_lost),
         };
-        let both = |reliable: &Traffic, stream: &Traffic| {
-            let messages = reliable.messages + stream.messages;
-            format!("{messages} ({})", output::bytes(reliable.bytes + stream.bytes))
+        let all = |ways: [&Traffic; 3]| {
+            let messages: u64 = ways.iter().map(|way| way.messages).sum();
+            format!("{messages} ({})", output::bytes(ways.iter().map(|way| way.bytes).sum()))
         };
-        let waiting = link.reliable.waiting.bytes + link.stream.waiting.bytes + link.unacknowledged_bytes;
+        // What the channel holds is not confirmed either.
+        let held = link.reliable.waiting.bytes + link.unacknowledged_bytes;
+        let waiting = held.max(link.unconfirmed.bytes) + link.stream.waiting.bytes;
         [
             peer(link.name.as_deref(), &link.peer),
             format!("{} {}", link.state, output::time(link.in_state_ms)),
             path,
             rtt,
             loss,
-            both(&link.reliable.sent, &link.stream.sent),
-            both(&link.reliable.received, &link.stream.received),
+            all([&link.reliable.sent, &link.stream.sent, &link.relayed.sent]),
+            all([&link.reliable.received, &link.stream.received, &link.relayed.received]),
             output::bytes(waiting),
             dropped(&link.drops),
             link.restarts.to_string(),
@@ -99,7 +105,14 @@ fn print_links(node: &Node) -> std::io::Result<()> {
     };
     let headings =
         ["LINK TO", "STATE", "PATH", "RTT", "LOST", "SENT", "RECEIVED", "WAITING", "DROPPED", "RESTARTS"];
-    output::table(headings, &node.links.iter().map(row).collect::<Vec<_>>())
+    output::table(headings, &node.links.iter().map(row).collect::<Vec<_>>())?;
+    for link in &node.links {
+        if let Some(why) = &link.no_path {
+            let peer = peer(link.name.as_deref(), &link.peer);
+            output::line(&format!("no direct path to {peer}: {why}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The classes of which something was dropped.

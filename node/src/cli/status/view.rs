@@ -43,9 +43,12 @@ pub(in crate::cli) struct Link {
     pub(in crate::cli) state: String,
     pub(in crate::cli) in_state_ms: f64,
     pub(in crate::cli) path: Option<Path>,
+    pub(in crate::cli) no_path: Option<String>,
     pub(in crate::cli) checks: Checks,
     pub(in crate::cli) reliable: Channel,
     pub(in crate::cli) stream: Channel,
+    pub(in crate::cli) relayed: Relayed,
+    pub(in crate::cli) unconfirmed: Traffic,
     pub(in crate::cli) unacknowledged_bytes: u64,
     pub(in crate::cli) drops: Drops,
     pub(in crate::cli) restarts: u64,
@@ -74,6 +77,13 @@ pub(in crate::cli) struct Channel {
     pub(in crate::cli) sent: Traffic,
     pub(in crate::cli) received: Traffic,
     pub(in crate::cli) waiting: Traffic,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Relayed {
+    pub(in crate::cli) sent: Traffic,
+    pub(in crate::cli) received: Traffic,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! What comes out of a [`Link`](super::Link).
+//! What comes out of a [`Link`].
 
 use std::time::{Duration, Instant};
 

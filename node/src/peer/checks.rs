@@ -121,13 +121,15 @@ fn transaction_id(stun: &[u8]) -> Option<TransactionId> {
 mod tests {
     use super::*;
     use crate::clock_for_tests::start;
+    use crate::event::PathKind;
 
     fn address(last: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, last], 1))
     }
 
     fn path() -> Option<Path> {
-        Some(Path { local: address(1), remote: address(2) })
+        let (local_kind, remote_kind) = (PathKind::Host, PathKind::Host);
+        Some(Path { local: address(1), remote: address(2), local_kind, remote_kind })
     }
 
     fn stun(kind: [u8; 2], id: u8) -> Vec<u8> {

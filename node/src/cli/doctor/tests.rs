@@ -177,7 +177,8 @@ fn a_link_that_does_not_open_names_the_layer_it_came_to() {
         remote,
         received_datagrams,
     };
-    let ice = || FailReason::Ice { timeout: Duration::from_secs(10), remote_candidates: 1 };
+    let ice =
+        || FailReason::Ice { timeout: Duration::from_secs(10), remote_candidates: 1, servers: Vec::new() };
     let silence = Duration::from_secs(10);
     let cases = [
         (ice(), tried(vec![address(2)], 0), "udp", "UDP blocked on the way to pi: 1 pairs"),

@@ -56,6 +56,9 @@ struct Args {
     /// Rounds of throughput on a bad path.
     #[arg(long, default_value_t = 3)]
     bad_rounds: usize,
+    /// Seconds that messages are sent for there, each time.
+    #[arg(long, default_value_t = 5.0)]
+    bad_seconds: f64,
     /// Packets lost on the bad path, in percent, each way.
     #[arg(long, value_name = "PERCENT,...", value_delimiter = ',', default_value = "0,0.1,1,5")]
     loss: Vec<f64>,
@@ -90,7 +93,8 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     if args.quick {
         (args.rounds, args.dials, args.seconds, args.echoes) = (1, 2, 0.5, 200);
-        (args.bad_rounds, args.loss, args.rtt, args.lone) = (1, vec![1.0], vec![20], 20);
+        (args.bad_rounds, args.bad_seconds, args.lone) = (1, 0.5, 20);
+        (args.loss, args.rtt) = (vec![1.0], vec![20]);
     }
     let executor = Rc::new(LocalExecutor::new());
     match smol::block_on(executor.run(run(&args, &executor))) {
@@ -164,7 +168,6 @@ async fn plain(args: &Args, peers: &[Peer], around: &Surroundings, results: &mut
 }
 
 async fn throughput(args: &Args, peers: &[Peer], around: &Surroundings, results: &mut [Results]) {
-    let time = amounts(args).time;
     for conditions in grid(args) {
         for result in results.iter_mut() {
             result.throughput.push(Cell { conditions, rounds: Vec::new() });
@@ -174,7 +177,7 @@ async fn throughput(args: &Args, peers: &[Peer], around: &Surroundings, results:
             for at in turns(peers, round, |peer| peer.on_bad_path) {
                 let (Some(peer), Some(result)) = (peers.get(at), results.get_mut(at)) else { continue };
                 note(&format!("{conditions}, round {} of {}: {}", round + 1, args.bad_rounds, peer.name));
-                let cell = told(peer, measure::impaired(peer, around, path, time).await);
+                let cell = told(peer, measure::impaired(peer, around, path, seconds(args.bad_seconds)).await);
                 result.throughput.last_mut().into_iter().for_each(|it| it.rounds.push(cell));
             }
         }
@@ -209,8 +212,12 @@ fn grid(args: &Args) -> Vec<Conditions> {
 }
 
 fn amounts(args: &Args) -> Amounts {
-    let time = Duration::try_from_secs_f64(args.seconds).unwrap_or(Duration::from_secs(3));
-    Amounts { dials: args.dials, time, echoes: args.echoes }
+    Amounts { dials: args.dials, time: seconds(args.seconds), echoes: args.echoes }
+}
+
+/// Never more than a minute: nobody wants to wait for a slip of the finger.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default().min(Duration::from_secs(60))
 }
 
 fn told<T>(peer: &Peer, outcome: Outcome<T>) -> Option<T> {

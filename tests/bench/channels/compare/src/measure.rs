@@ -21,8 +21,8 @@ pub(crate) const SMALL: usize = 64;
 /// A lone message has the line to itself for so long.
 const LONE_EVERY: Duration = Duration::from_millis(50);
 
-/// Attempts at a first opening: one in ten of the stock client's fails.
-const OPENINGS: usize = 4;
+/// Attempts at an opening: on a path with delay the stock client's fail more often than not.
+const OPENINGS: u64 = 10;
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,7 @@ impl Speed {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Impaired {
     pub(crate) mb_per_s: f64,
+    pub(crate) openings_failed: u64,
     pub(crate) path: Counts,
 }
 
@@ -76,6 +77,7 @@ pub(crate) struct Impaired {
 pub(crate) struct Lone {
     pub(crate) one_way_ms: Spread,
     pub(crate) round_trip_ms: Spread,
+    pub(crate) openings_failed: u64,
     pub(crate) path: Counts,
 }
 
@@ -92,7 +94,8 @@ pub(crate) async fn plain(peer: &Peer, around: &Surroundings, amounts: Amounts) 
 }
 
 async fn transfers(peer: &Peer, around: &Surroundings, amounts: Amounts, plain: &mut Plain) -> Outcome<()> {
-    let mut pair = opened(peer, around, None).await?;
+    let (mut pair, failed) = opened(peer, around, None).await?;
+    plain.openings_failed += failed;
     let idle = [pair.offerer.settled_rss_kib().await?, pair.answerer.settled_rss_kib().await?];
     plain.idle_rss_kib = idle.into_iter().max();
     // The first ones warm caches.
@@ -106,17 +109,21 @@ async fn transfers(peer: &Peer, around: &Surroundings, amounts: Amounts, plain: 
     Ok(())
 }
 
-/// A pair with an open channel.
-async fn opened(peer: &Peer, around: &Surroundings, path: Option<(Conditions, u64)>) -> Outcome<Pair> {
-    let mut attempt = 1;
+/// A pair with an open channel, and how many attempts failed before.
+async fn opened(peer: &Peer, around: &Surroundings, path: Option<(Conditions, u64)>) -> Outcome<(Pair, u64)> {
+    let mut failed = 0;
     loop {
         let mut pair = Pair::start(peer, around, path).await?;
         match pair.open().await {
-            Ok(_) => return Ok(pair),
-            Err(error) if attempt == OPENINGS => return Err(error),
-            Err(error) => crate::note(&format!("  {}: once more: {error}", peer.name)),
+            Ok(_) => return Ok((pair, failed)),
+            Err(error) => {
+                failed += 1;
+                if failed == OPENINGS {
+                    return Err(error);
+                }
+                crate::note(&format!("  {}: once more: {error}", peer.name));
+            }
         }
-        attempt += 1;
     }
 }
 
@@ -167,7 +174,7 @@ pub(crate) async fn impaired(
     path: (Conditions, u64),
     time: Duration,
 ) -> Outcome<Impaired> {
-    let mut pair = opened(peer, around, Some(path)).await?;
+    let (mut pair, openings_failed) = opened(peer, around, Some(path)).await?;
     let before = pair.path();
     let sent = pair.send(SIZES[0], time).await?;
     let path = pair.path();
@@ -176,7 +183,7 @@ pub(crate) async fn impaired(
         let megabytes = sent.megabytes;
         return Err(format!("only {passed} MB of {megabytes} took the bad path").into());
     }
-    Ok(Impaired { mb_per_s: sent.megabytes / sent.seconds, path })
+    Ok(Impaired { mb_per_s: sent.megabytes / sent.seconds, openings_failed, path })
 }
 
 /// Small messages on a bad path, each on its own: the next one starts when the last is back, and not within 50 ms.
@@ -186,7 +193,7 @@ pub(crate) async fn lone(
     path: (Conditions, u64),
     count: usize,
 ) -> Outcome<Lone> {
-    let mut pair = opened(peer, around, Some(path)).await?;
+    let (mut pair, openings_failed) = opened(peer, around, Some(path)).await?;
     let (mut one_way, mut round_trip) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let next = Timer::after(LONE_EVERY);
@@ -199,5 +206,6 @@ pub(crate) async fn lone(
     if path.packets < count as u64 * 2 {
         return Err(format!("only {} packets took the bad path", path.packets).into());
     }
-    Ok(Lone { one_way_ms: Spread::of(one_way), round_trip_ms: Spread::of(round_trip), path })
+    let [one_way_ms, round_trip_ms] = [one_way, round_trip].map(Spread::of);
+    Ok(Lone { one_way_ms, round_trip_ms, openings_failed, path })
 }

@@ -20,7 +20,7 @@ use crate::process::Process;
 const EVENTS: usize = 64;
 
 /// No start and no opening takes longer.
-const OPEN_PATIENCE: Duration = Duration::from_secs(20);
+const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Nothing else takes longer.
 const PATIENCE: Duration = Duration::from_secs(180);

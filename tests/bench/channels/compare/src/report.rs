@@ -78,6 +78,9 @@ pub(crate) fn tables(results: &[Results], loads: [&str; 2]) -> String {
     grid(&mut text, "MB/s of 16 KiB messages, by loss each way and RTT", &measured, |it| {
         cells(&it.throughput, |cell| cell.mb_per_s, 2)
     });
+    grid(&mut text, "openings that failed before one succeeded", &measured, |it| {
+        cells(&it.throughput, |cell| crate::pair::float(cell.openings_failed), 1)
+    });
     let lone = "lone 64-byte message, ms:";
     grid(&mut text, &format!("{lone} one way, p99"), &measured, |it| {
         cells(&it.lone, |cell| cell.one_way_ms.p99, 1)

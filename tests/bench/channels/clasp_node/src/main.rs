@@ -3,12 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use bytes::Bytes;
 use channel_peer::line::{commands, emit};
 use channel_peer::{Bench, Command, Event as Told, Framing, Outcome, now_ns};
 use clasp_node::driver::Loopback;
 use clasp_node::{Channel, Event, LinkId, NodeBuilder, NodeHandle, RouterId, RouterUrl, Running};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, bounded};
+
+/// Handed to the node at once.
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// Commands come one at a time; signals are none of this end's.
 const COMMANDS: usize = 16;
@@ -68,10 +72,13 @@ impl End {
             }
             Command::Send { size, messages, ms } => {
                 self.bench.borrow_mut().send(now_ns(), size, messages, ms)?;
+                let link = self.link.get().ok_or("no link")?;
                 loop {
-                    let next = self.bench.borrow_mut().next(now_ns());
-                    let Some(message) = next else { break };
-                    self.send(message).await?;
+                    let batch = self.batch();
+                    if batch.is_empty() {
+                        break;
+                    }
+                    self.handle.send_all(link, Channel::Reliable, batch).await?;
                 }
             }
             Command::Echo { count } => {
@@ -116,6 +123,18 @@ impl End {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What goes to the node at once: one large message, or many small ones.
+    fn batch(&self) -> Vec<Bytes> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            let Some(message) = self.bench.borrow_mut().next(now_ns()) else { break };
+            bytes += message.len();
+            batch.push(message.into());
+        }
+        batch
     }
 
     async fn send(&self, message: Vec<u8>) -> Outcome<()> {

@@ -165,3 +165,39 @@ fn kernel_drops(table: &str, ports: &[u16]) -> u64 {
     });
     lines.sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_end_sees_only_the_other_ones_stand_in() {
+        let executor = Rc::new(LocalExecutor::new());
+        smol::block_on(executor.run(async {
+            let rtt_ms = 20;
+            let path = Sockets::new(Conditions { loss_percent: 0.0, rtt_ms }, 1, &executor);
+            let socket = || Async::<UdpSocket>::bind(([127, 0, 0, 1], 0)).unwrap();
+            let [one, other, stranger] = [socket(), socket(), socket()];
+            let address = |socket: &Async<UdpSocket>| socket.get_ref().local_addr().unwrap();
+            let for_one = path.stand_in(address(&one)).unwrap();
+            let for_other = path.stand_in(address(&other)).unwrap();
+            assert_eq!(path.stand_in(for_one).unwrap(), for_one, "a signal looked at twice");
+
+            let begun = clock::now();
+            stranger.send_to(b"not named in any signal", for_other).await.unwrap();
+            one.send_to(b"there", for_other).await.unwrap();
+            let mut buffer = [0; 100];
+            let (length, from) = other.recv_from(&mut buffer).await.unwrap();
+            assert_eq!((&buffer[..length], from), (&b"there"[..], for_one));
+            assert!(clock::now() - begun >= Duration::from_millis(rtt_ms) / 2);
+            other.send_to(b"back", from).await.unwrap();
+            let (length, from) = one.recv_from(&mut buffer).await.unwrap();
+            assert_eq!((&buffer[..length], from), (&b"back"[..], for_other));
+            assert!(clock::now() - begun >= Duration::from_millis(rtt_ms));
+            let want = Counts { packets: 2, bytes: 9, strangers: 1, ..Counts::default() };
+            assert_eq!(path.counts(), want);
+        }));
+    }
+}

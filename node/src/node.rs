@@ -133,9 +133,10 @@ struct Local {
 }
 
 impl Local {
-    fn setup(&self) -> Setup<'_> {
+    fn setup(&self, edge: bool) -> Setup<'_> {
         Setup {
             certificate: &self.certificate,
+            edge,
             addresses: &self.addresses,
             gathered: &self.gathered,
             turn_only: self.config.turn_only,

@@ -70,6 +70,24 @@ fn two_nodes_open_both_channels_and_each_side_hears_of_it_once() {
 }
 
 #[test]
+fn a_link_opens_in_as_few_round_trips_as_there_can_be() {
+    for latency in [1, 10, 50, 200].map(Duration::from_millis) {
+        let mut world = World::seeded(1).network(Network { latency, ..Network::default() });
+        let [a, b] = world.ready_nodes(["a", "b"]);
+        let known = |w: &World| w.count(a, |e| matches!(e, Event::PeerSeen(_))) == 1;
+        assert!(world.run_until(SOON, known));
+        world.connect(a, b);
+        assert!(world.run_until(SOON, |w| connected(w, a) == 1));
+        let opened = world.told(a).iter().find_map(|(_, e)| match e {
+            Event::Connected { after, .. } => Some(*after),
+            _ => None,
+        });
+        // Offer and answer by way of the router: 4 latencies. A check, DTLS 1.3, the channels (no SCTP handshake): 2 each.
+        assert_eq!(opened, Some(latency * 10), "{latency:?}");
+    }
+}
+
+#[test]
 fn every_candidate_of_either_side_arrives_at_the_other() {
     let mut world = World::seeded(1);
     let (a, b, ..) = linked(&mut world);

@@ -84,7 +84,8 @@ impl Node {
         }
         let correlation_id = self.correlation_id(&own, session);
         let attempt = if self.local.config.routing.connects() {
-            Some(Peer::offer(now, &self.local.setup(), &mut self.rng, None)?)
+            let edge = self.roster.find(router, session).is_some_and(|info| info.edge);
+            Some(Peer::offer(now, &self.local.setup(edge), &mut self.rng, None)?)
         } else {
             None
         };

@@ -69,11 +69,10 @@ impl Node {
             (link.correlation_id().to_owned(), link.next_generation(), link.remote().to_owned());
         let correlation_id = self.correlation_id(&own, &remote);
         let resume = Resume { link: &of, generation };
-        let offer = Peer::offer(now, &self.local.setup(), &mut self.rng, Some(&resume));
+        let offer = Peer::offer(now, &self.local.setup(true), &mut self.rng, Some(&resume));
         let Some(link) = self.links.get_mut(&id) else { return };
         match offer {
-            Ok(mut peer) => {
-                peer.set_edge(true);
+            Ok(peer) => {
                 debug!(link:% = id, attempt = generation; "another offer");
                 link.begin_attempt(peer, correlation_id, generation);
             }

@@ -163,8 +163,7 @@ impl Node {
         sdp: &str,
         edge: bool,
     ) -> Result<Peer, NegotiationError> {
-        let mut peer = Peer::answer(self.now, &self.local.setup(), &mut self.rng, sdp)?;
-        peer.set_edge(edge);
+        let mut peer = Peer::answer(self.now, &self.local.setup(edge), &mut self.rng, sdp)?;
         for candidate in self.early.take(self.now, router, from, correlation_id) {
             peer.handle_candidate(&candidate);
         }

@@ -18,6 +18,9 @@ const IN_FLIGHT: usize = 12;
 /// How many checks the loss is told of: the bits of the history.
 const RECENT: u32 = u64::BITS;
 
+/// A path with at most this round trip is short.
+const SHORT: Duration = Duration::from_millis(1);
+
 /// The first two bytes of a binding request, and of the answer to one (RFC 8489 §5).
 const REQUEST: [u8; 2] = [0x00, 0x01];
 const RESPONSE: [u8; 2] = [0x01, 0x01];
@@ -87,6 +90,11 @@ impl Checks {
         self.note(false);
         self.smoothed = Some(self.smoothed.map_or(round_trip, |before| (before * 7 + round_trip) / 8));
         Some(round_trip)
+    }
+
+    /// Whether answers come back at once, as on a LAN.
+    pub(super) fn is_short(&self) -> bool {
+        self.smoothed.is_some_and(|round_trip| round_trip <= SHORT)
     }
 
     /// As of `now`.

@@ -4,12 +4,23 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use log::{debug, trace};
+use str0m::Rtc;
+use str0m::channel::ChannelId;
 
 use super::control::{self, Control};
 use super::liveness::Verdict;
 use super::{Peer, PeerOutput, SendError, State, coalescing};
 use crate::event::Channel;
 use crate::limits::PING_INTERVAL;
+
+/// On a short path, with so much on its way no more is written: it is enough for 48 MB/s at the longest of these, and the SCTP below
+/// walks everything on its way for each packet.
+const SHORT_PATH_BYTES: usize = 48 * 1024;
+
+/// Bytes of a channel on their way.
+fn in_flight(rtc: &mut Rtc, id: ChannelId) -> usize {
+    rtc.channel(id).map_or(0, |mut channel| channel.buffered_amount())
+}
 
 impl Peer {
     /// Queues a message.
@@ -84,6 +95,12 @@ impl Peer {
             return true;
         }
         let Some((id, channel, message)) = self.channels.next() else { return false };
+        if channel == Channel::Reliable
+            && self.tally.checks.is_short()
+            && in_flight(&mut self.rtc, id) >= SHORT_PATH_BYTES
+        {
+            return false; // acknowledgements free it
+        }
         let Some(mut handle) = self.rtc.channel(id) else { return false };
         let bundle = if self.edge { self.channels.bundle(channel, self.max_message) } else { None };
         let (frame, count) = bundle.as_ref().map_or((message, 1), |(frame, count)| (frame, *count));
@@ -166,8 +183,7 @@ impl Peer {
     /// Bytes handed to the reliable channel that the peer has not acknowledged. (What is abandoned on the other one stops
     /// counting without anybody's word.)
     pub(super) fn in_flight(&mut self) -> usize {
-        let channel = self.channels.id(Channel::Reliable).and_then(|id| self.rtc.channel(id));
-        channel.map_or(0, |mut channel| channel.buffered_amount())
+        self.channels.id(Channel::Reliable).map_or(0, |id| in_flight(&mut self.rtc, id))
     }
 
     /// Tells the peer, over the link itself, which session its signals for us must go to from now on: after a router has come

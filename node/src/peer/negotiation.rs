@@ -9,6 +9,7 @@ use log::debug;
 use rand::{Rng, RngExt};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, Reliability};
+use str0m::config::DtlsVersion;
 use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use super::channels::Channels;
@@ -45,6 +46,8 @@ pub struct Setup<'a> {
     pub gathered: &'a [Gathered],
     /// Whether the peer is told relayed addresses only.
     pub turn_only: bool,
+    /// The peer is known to be a clasp-edge node.
+    pub edge: bool,
     /// How long a link may take to open.
     pub connect_timeout: Duration,
     /// Bytes in flight per link.
@@ -153,7 +156,7 @@ impl Peer {
             channels: Channels::new(),
             max_message: MAX_SEND_MESSAGE_BYTES,
             path: None,
-            edge: false,
+            edge: setup.edge,
             fingerprint: None,
             wanted_fingerprint: None,
             out: VecDeque::new(),
@@ -320,6 +323,9 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
             pass: random_text(rng, PASSWORD_CHARS),
         })
         .clear_codecs()
+        // A stock offerer may know neither; as answerer it is told of neither.
+        .set_dtls_version(if setup.edge { DtlsVersion::Auto } else { DtlsVersion::Dtls12 })
+        .set_snap_enabled(setup.edge)
         .set_sctp_max_buffered_amount(setup.send_buffer_bytes.max(SCTP_SEND_BUFFER_BYTES / 2))
         .set_sctp_max_message_size(u32::try_from(MAX_RECEIVE_MESSAGE_BYTES).unwrap_or(u32::MAX))
         .build(now);

@@ -64,6 +64,7 @@ fn address(last: u8) -> SocketAddr {
 
 fn setup<'a>(certificate: &'a Certificate, addresses: &'a [SocketAddr]) -> Setup<'a> {
     Setup {
+        edge: true,
         certificate,
         addresses,
         gathered: &[],

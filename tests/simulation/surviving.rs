@@ -159,6 +159,17 @@ fn without_a_path_and_without_a_router_a_link_is_given_up() {
 }
 
 #[test]
+fn a_goodbye_needs_no_router() {
+    let mut world = World::seeded(2);
+    let (a, b, link, _) = linked(&mut world);
+    world.kill_router();
+    world.run_for(Duration::from_secs(1));
+    world.with_node(a, |n, now| n.disconnect(now, link, "bye"));
+    assert!(world.run_until(Duration::from_secs(1), |w| w.count(b, ended) == 1), "{:#?}", tail(&world, b));
+    assert_eq!(world.count(b, lost), 0, "{:#?}", tail(&world, b));
+}
+
+#[test]
 fn an_idle_link_lives_on_through_loss_and_long_ways() {
     for seed in 0..12 {
         let mut world = World::seeded(seed);

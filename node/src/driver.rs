@@ -296,7 +296,7 @@ impl Driver {
             Ok(found) => found,
             Err(error) => return warn!("cannot list the network interfaces: {error}"),
         };
-        let addresses = if self.sockets.follow(&self.found.usable) {
+        let addresses = if self.sockets.follow(&self.found.places) {
             let addresses = self.sockets.addresses();
             info!("data travels on {addresses:?} now");
             addresses

@@ -159,8 +159,11 @@ fn address(text: &str) -> Option<RouterUrl> {
     Some(RouterUrl::from(listens))
 }
 
-/// From each address to itself, and to the next one of its family.
+/// From each address to itself, and to the next one of its family. Not between IPv6 link-local ones: the way would have to name their
+/// interface, and what filters let pass seldom depends on it.
 fn ways(addresses: &[IpAddr]) -> Vec<(IpAddr, IpAddr)> {
+    let is_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let addresses: Vec<_> = addresses.iter().copied().filter(|ip| !is_local(ip)).collect();
     let own = addresses.iter().map(|ip| (*ip, *ip));
     let next = addresses.iter().enumerate().filter_map(|(n, from)| {
         let to = addresses.iter().skip(n + 1).find(|to| to.is_ipv4() == from.is_ipv4())?;

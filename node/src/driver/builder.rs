@@ -151,7 +151,7 @@ impl NodeBuilder {
         let watch = Watch::new(); // before the first look, so that no change falls in between
         let filter = Filter { loopback: self.loopback, router_is_local };
         let found = filter.list().map_err(io("cannot list the network interfaces"))?;
-        let sockets = Sockets::bind(&found.usable, self.udp_port)
+        let sockets = Sockets::bind(&found.places, self.udp_port)
             .map_err(io("cannot open a socket for data channels"))?;
 
         let mut routers = Vec::with_capacity(count);

@@ -4,9 +4,10 @@
 
 mod incoming;
 mod outgoing;
+mod scope;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
 use log::{debug, warn};
@@ -14,6 +15,7 @@ use quinn_udp::{Transmit, UdpSocketState};
 use rustix::net::sockopt;
 use smol::Async;
 
+use super::interfaces::Place;
 use incoming::Incoming;
 use outgoing::{Outgoing, Wire};
 
@@ -36,7 +38,9 @@ pub(super) struct Sockets {
 
 #[derive(Debug)]
 struct Socket {
+    /// Its address as the cores know it.
     local: SocketAddr,
+    place: Place,
     io: Async<UdpSocket>,
     offload: UdpSocketState,
 }
@@ -46,18 +50,21 @@ impl Sockets {
     ///
     /// # Errors
     /// When not one of them can be bound, or the wanted port is taken.
-    pub(super) fn bind(addresses: &[IpAddr], port: u16) -> io::Result<Self> {
-        let mut sockets = Vec::with_capacity(addresses.len());
+    pub(super) fn bind(places: &[Place], port: u16) -> io::Result<Self> {
+        let mut sockets = Vec::with_capacity(places.len());
         let mut failure = None;
-        for ip in addresses {
-            match Socket::bind(*ip, port) {
+        for place in places {
+            match Socket::bind(*place, port) {
                 Ok(bound) => sockets.push(bound),
                 // Whoever opened a port in a firewall would look for the fault there.
                 Err(error) if port != 0 && error.kind() == io::ErrorKind::AddrInUse => {
-                    return Err(io::Error::new(error.kind(), format!("UDP port {port} of {ip} is taken")));
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("UDP port {port} of {} is taken", place.ip),
+                    ));
                 }
                 Err(error) => {
-                    warn!(address:% = ip, error:% = error; "address not usable");
+                    warn!(address:% = place.ip, error:% = error; "address not usable");
                     failure = Some(error);
                 }
             }
@@ -70,21 +77,22 @@ impl Sockets {
 
     /// Closes the sockets whose address is gone and opens one for each that is new. The others stay as they are, ports
     /// included. Says whether anything changed.
-    pub(super) fn follow(&mut self, addresses: &[IpAddr]) -> bool {
+    pub(super) fn follow(&mut self, places: &[Place]) -> bool {
         let before = self.sockets.len();
-        self.sockets.retain(|socket| addresses.contains(&socket.local.ip()));
+        self.sockets
+            .retain(|socket| places.iter().any(|place| place.with_port(0) == socket.place.with_port(0)));
         let mut changed = self.sockets.len() != before;
-        for ip in addresses {
-            if self.sockets.iter().any(|socket| socket.local.ip() == *ip) {
+        for place in places {
+            if self.sockets.iter().any(|socket| socket.local.ip() == place.ip) {
                 continue;
             }
-            match Socket::bind(*ip, self.port) {
+            match Socket::bind(*place, self.port) {
                 Ok(bound) => {
                     self.sockets.push(bound);
                     changed = true;
                 }
                 // IPv6 addresses cannot be used before the kernel has checked that nobody else has them; it tells when it has.
-                Err(error) => debug!(address:% = ip, error:% = error; "address not usable now"),
+                Err(error) => debug!(address:% = place.ip, error:% = error; "address not usable now"),
             }
         }
         changed
@@ -107,7 +115,7 @@ impl Sockets {
                 break;
             }
             self.next = (self.next + 1) % self.sockets.len();
-            let Some(Socket { local, io, offload }) = self.sockets.get(self.next) else { continue };
+            let Some(Socket { local, io, offload, .. }) = self.sockets.get(self.next) else { continue };
             let read = self.incoming.fill(*local, |slices, metas| offload.recv(io.into(), slices, metas));
             match read {
                 Ok(_) => count += self.incoming.hand_over(limit - count, &mut take),
@@ -151,17 +159,17 @@ impl Sockets {
 }
 
 impl Socket {
-    fn bind(ip: IpAddr, port: u16) -> io::Result<Self> {
-        let io = Async::<UdpSocket>::bind((ip, port))?;
+    fn bind(place: Place, port: u16) -> io::Result<Self> {
+        let io = Async::<UdpSocket>::bind(place.with_port(port))?;
         let asked = sockopt::set_socket_recv_buffer_size(&io, SOCKET_BUFFER_BYTES)
             .and_then(|()| sockopt::set_socket_send_buffer_size(&io, SOCKET_BUFFER_BYTES));
         if let Err(error) = asked {
-            debug!(address:% = ip, error:% = error; "socket buffers stay as they are");
+            debug!(address:% = place.ip, error:% = error; "socket buffers stay as they are");
         }
         let fragments = path_mtu::mode(&io);
         let offload = UdpSocketState::new((&io).into())?;
         path_mtu::restore(&io, fragments);
-        Ok(Self { local: io.get_ref().local_addr()?, io, offload })
+        Ok(Self { local: scope::without(io.get_ref().local_addr()?), place, io, offload })
     }
 }
 
@@ -192,7 +200,8 @@ impl Wire for Vec<Socket> {
     }
 
     fn send(&self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        socket_of(self, source)?.io.get_ref().send_to(bytes, destination).map(|_| ())
+        let Socket { io, place, .. } = socket_of(self, source)?;
+        io.get_ref().send_to(bytes, scope::with(*place, destination)?).map(|_| ())
     }
 
     fn send_batch(
@@ -202,7 +211,8 @@ impl Wire for Vec<Socket> {
         bytes: &[u8],
         segment: usize,
     ) -> io::Result<()> {
-        let Socket { io, offload, .. } = socket_of(self, source)?;
+        let Socket { io, offload, place, .. } = socket_of(self, source)?;
+        let destination = scope::with(*place, destination)?;
         let transmit =
             Transmit { destination, ecn: None, contents: bytes, segment_size: Some(segment), src_ip: None };
         offload.try_send(io.into(), &transmit)

@@ -66,7 +66,7 @@ fn a_clock_that_was_never_set_is_a_warning_only() {
 fn no_usable_interface_is_told_with_those_that_were_skipped() {
     let skipped = vec![SkippedAddress {
         interface: "eth0".into(),
-        address: "fe80::1".parse().unwrap(),
+        address: "169.254.1.1".parse().unwrap(),
         why: "link-local",
     }];
     let loopback = vec![IpAddr::from([127, 0, 0, 1])];
@@ -74,10 +74,10 @@ fn no_usable_interface_is_told_with_those_that_were_skipped() {
     let check = complaint(&alone);
     assert_eq!((check.layer, check.verdict), ("interfaces", Verdict::Failed));
     assert!(check.what.contains("no usable interface"), "{check:?}");
-    assert_eq!(check.details, ["skipped fe80::1 on eth0: link-local"]);
+    assert_eq!(check.details, ["skipped 169.254.1.1 on eth0: link-local"]);
     assert_eq!(complaints(&Findings { loopback_only: true, ..alone }), [], "it was asked for");
 
-    let link_local = Addresses { usable: vec![[169, 254, 1, 1].into()], skipped: Vec::new() };
+    let link_local = Addresses { usable: vec!["fe80::1".parse().unwrap()], skipped: Vec::new() };
     let check = complaint(&Findings { addresses: Ok(link_local), ..healthy() });
     assert_eq!(check.verdict, Verdict::Warning);
     assert!(check.advice.unwrap().contains("DHCP"));

@@ -107,7 +107,7 @@ fn interfaces(findings: &Findings) -> Check {
             "no usable interface: this host has no address another host could reach",
             "plug in the cable or join the wifi, and see with `ip address` whether DHCP gives an address",
         )
-    } else if all(|ip| matches!(ip, IpAddr::V4(v4) if v4.is_link_local())) {
+    } else if all(|ip| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())) {
         Check::warning(
             LAYER,
             format!("only link-local addresses: {}", usable.join(", ")),
@@ -266,6 +266,9 @@ fn udp(findings: &Findings) -> Check {
             "it has just been lost, or IPv6 still checks that nobody else has it: try again",
         )
         .with(unusable);
+    }
+    if total == 0 {
+        return Check::ok(LAYER, "not checked: there is no address it could be done on");
     }
     let note = if findings.peer.is_none() { "; --peer NAME checks the way to another host" } else { "" };
     Check::ok(LAYER, format!("passes between this host's own addresses{note}"))

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use log::debug;
 use quinn_udp::RecvMeta;
 
+use super::scope;
+
 /// Larger than any datagram a data channel uses (its path MTU is at most 1500), so a longer one is not ours.
 const DATAGRAM_BYTES: usize = 2048;
 
@@ -86,7 +88,7 @@ impl Incoming {
                 self.oversized += 1;
                 debug!(source:% = meta.addr, oversized = self.oversized; "datagram too long");
             } else {
-                take(meta.addr, self.local, datagram);
+                take(scope::without(meta.addr), self.local, datagram);
             }
             count += 1;
             // A message of no bytes is a datagram of none.

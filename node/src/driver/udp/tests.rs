@@ -9,8 +9,12 @@ use crate::peer::MAX_DATAGRAMS_PER_DRAIN;
 /// Nothing on loopback takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+fn loopback() -> Place {
+    Place { ip: Ipv4Addr::LOCALHOST.into(), interface: 0 }
+}
+
 fn bind(count: usize) -> Sockets {
-    Sockets::bind(&vec![Ipv4Addr::LOCALHOST.into(); count], 0).unwrap()
+    Sockets::bind(&vec![loopback(); count], 0).unwrap()
 }
 
 fn outside() -> (UdpSocket, SocketAddr) {
@@ -203,7 +207,8 @@ fn datagrams_may_be_fragmented_as_on_any_socket() {
 
 #[test]
 fn a_wanted_port_is_taken_on_every_address_or_it_is_said_that_it_cannot_be() {
-    let (first, second) = (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 2).into());
+    let second = Place { ip: Ipv4Addr::new(127, 0, 0, 2).into(), interface: 0 };
+    let first = loopback();
     let mut free = Sockets::bind(&[first], 0).unwrap();
     let port = free.addresses()[0].port();
     let error = Sockets::bind(&[second, first], port).unwrap_err();
@@ -211,5 +216,5 @@ fn a_wanted_port_is_taken_on_every_address_or_it_is_said_that_it_cannot_be() {
     free.follow(&[]);
     let mut wanted = Sockets::bind(&[first], port).unwrap();
     wanted.follow(&[first, second]);
-    assert_eq!(wanted.addresses(), [SocketAddr::new(first, port), SocketAddr::new(second, port)]);
+    assert_eq!(wanted.addresses(), [first.with_port(port), second.with_port(port)]);
 }

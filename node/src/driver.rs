@@ -9,6 +9,8 @@ pub mod control;
 mod events;
 mod handle;
 mod interfaces;
+mod journal;
+mod mdns;
 pub mod probe;
 mod resolver;
 mod routers;
@@ -40,7 +42,7 @@ pub use routers::RouterAddress;
 pub use status::{RouterStatus, Status};
 pub use websocket::{DEFAULT_PORT, DialError, RouterUrl, UrlError};
 
-use crate::event::{Event, Step};
+use crate::event::Event;
 use crate::limits::MAX_PARKED;
 use crate::metrics::Metrics;
 use crate::node::{Input, Node, Output};
@@ -48,6 +50,7 @@ use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
 use events::{EventQueue, TooSlow};
 use handle::{Command, Outbound};
 use interfaces::Filter;
+use mdns::Mdns;
 use resolver::{Resolved, Resolver};
 use routers::{News, Routers, What};
 use udp::{Sent, Sockets};
@@ -74,6 +77,7 @@ const ROUTER_GOODBYE: Duration = Duration::from_millis(200);
 pub(crate) struct Driver {
     node: Node,
     sockets: Sockets,
+    mdns: Mdns,
     routers: Routers,
     news: Pin<Box<Receiver<News>>>,
     resolver: Resolver,
@@ -104,6 +108,8 @@ enum Turn {
     Moved,
     News(News),
     Resolved(Resolved),
+    /// An mDNS message came.
+    Mdns,
     Command(Command),
     /// Every handle is gone.
     Abandoned,
@@ -142,6 +148,7 @@ impl Driver {
                 Turn::Moved => self.on_moved(),
                 Turn::News(news) => self.on_news(news),
                 Turn::Resolved(resolved) => self.on_resolved(resolved),
+                Turn::Mdns => self.on_mdns(),
                 Turn::Command(Command::Shutdown { reply }) => break Some(reply),
                 Turn::Command(command) => self.on_command(command),
                 Turn::Abandoned => break None,
@@ -178,6 +185,7 @@ impl Driver {
                 match poll_fn(|context| self.poll_turn(context)).await {
                     Turn::Due => self.on_due(),
                     Turn::News(news) => self.on_news(news),
+                    Turn::Mdns => self.on_mdns(),
                     Turn::Ready | Turn::Moved | Turn::Resolved(_) | Turn::Command(_) => {}
                     Turn::Abandoned => break,
                 }
@@ -240,6 +248,8 @@ impl Driver {
                 }
                 Output::RouterHangup(router) => self.routers.hang_up(router),
                 Output::Resolve(server) => self.resolver.resolve(server),
+                Output::MdnsQuery(query) => self.mdns.ask(self.sockets.places(), &query),
+                Output::MdnsDone => self.mdns.close(),
                 Output::Event(event) => self.on_event(event),
                 Output::Idle { wake } => {
                     self.events.flush();
@@ -268,6 +278,9 @@ impl Driver {
         }
         if let Poll::Ready(Some(resolved)) = self.resolved.as_mut().poll_next(context) {
             return Poll::Ready(Turn::Resolved(resolved));
+        }
+        if self.mdns.poll(context).is_ready() {
+            return Poll::Ready(Turn::Mdns);
         }
         if let Poll::Ready(command) = self.commands.as_mut().poll_next(context) {
             return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
@@ -337,6 +350,13 @@ impl Driver {
         self.node.handle_input(now(), Input::Resolved(server, found));
     }
 
+    fn on_mdns(&mut self) {
+        let node = &mut self.node;
+        self.mdns.receive(MAX_DATAGRAMS_PER_DRAIN, |source, message| {
+            node.handle_input(now(), Input::MdnsAnswer(source, message));
+        });
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Connect { router, session, reply } => {
@@ -399,7 +419,7 @@ impl Driver {
     }
 
     fn on_event(&mut self, event: Event) {
-        log(&event);
+        journal::note(&event);
         self.metrics.borrow_mut().note_event(&event);
         let link = match &event {
             Event::Writable { link } | Event::Failed { link, .. } | Event::Disconnected { link, .. } => {
@@ -433,54 +453,4 @@ fn answer<T>(reply: &Sender<T>, result: T) {
     if reply.try_send(result).is_err() {
         debug!("the caller did not wait for its answer");
     }
-}
-
-/// The log of a node's life. Addresses of candidates appear at debug level only.
-fn log(event: &Event) {
-    match event {
-        Event::RouterReady { router, session, name } => {
-            info!("{router}: session {session} on {name:?}");
-        }
-        Event::RouterLost { router, why, retry_in } => warn!("{router}: {why}; next try in {retry_in:.1?}"),
-        Event::PeerSeen(peer) => {
-            info!(
-                "peer {} {} announced on {}",
-                peer.session,
-                peer.name.as_deref().unwrap_or("-"),
-                peer.router
-            );
-        }
-        Event::Connecting { link, peer, role } => info!("{link}: connecting to {peer} as {role}"),
-        Event::Step { link, peer, role, step } => match step {
-            Step::CandidateSent(line) => {
-                info!("{link}: ICE candidate generated for {role} ({})", candidate_type(line));
-                debug!("{link}: {line}");
-            }
-            Step::CandidateReceived(line) => {
-                info!("{link}: Received ICE candidate from {peer} ({})", candidate_type(line));
-                debug!("{link}: {line}");
-            }
-            Step::CandidateSkipped(why) => info!("{link}: skipped ICE candidate from {peer}: {why}"),
-            step => debug!("{link}: {step:?}"),
-        },
-        Event::Connected { link, peer, role, path, after } => {
-            info!("{link}: P2P connection established with {peer} as {role} in {after:.1?}, {path}");
-        }
-        Event::PathChanged { link, peer, path } => {
-            info!("{link}: data to {peer} travels from {path} now");
-        }
-        Event::Relayed { link, peer, router, why, .. } => {
-            warn!("{link}: messages to {peer} go through {router}, which can read them: {why}");
-        }
-        Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
-        Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
-        Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),
-        _ => {}
-    }
-}
-
-/// `host`, `srflx`, …: the word after `typ` (RFC 8839 §5.1).
-fn candidate_type(line: &str) -> &str {
-    let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "typ");
-    words.nth(1).unwrap_or("?")
 }

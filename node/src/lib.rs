@@ -17,6 +17,7 @@ pub mod event;
 pub mod ice_servers;
 pub mod limits;
 mod link;
+pub mod mdns;
 pub mod metrics;
 pub mod node;
 pub mod peer;

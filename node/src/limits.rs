@@ -150,6 +150,19 @@ pub const MAX_TURN_PERMISSIONS: usize = MAX_PEERS * MAX_REMOTE_CANDIDATES;
 /// Channels of one TURN allocation; a peer's data travels on one. Beyond, it travels in indications, 32 bytes longer.
 pub const MAX_TURN_CHANNELS: usize = 2 * MAX_PEERS;
 
+/// Names (`….local`) in candidates that multicast DNS is asked for at once.
+pub const MAX_NAMES_ASKED: usize = 16;
+
+/// New names asked for a second, on average; [`MAX_NAMES_ASKED`] may be in one burst. Each costs up to six queries on every
+/// interface, which everybody on the link has to look at.
+pub const NAMES_PER_SECOND: u32 = 4;
+
+/// Addresses taken from the answer for one name. Those that browsers make up have one.
+pub const MAX_ADDRESSES_PER_NAME: usize = 4;
+
+/// Longest mDNS message that is read: one Ethernet frame. An answer to a question of ours takes a tenth of it.
+pub const MAX_MDNS_MESSAGE_BYTES: usize = 1500;
+
 const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);

@@ -252,6 +252,11 @@ impl Link {
         self.attempt.as_ref().map(|attempt| &attempt.peer)
     }
 
+    /// Whether its connection waits for the address behind this name.
+    pub(crate) fn awaits(&self, name: &str) -> bool {
+        self.peer().is_some_and(|peer| peer.awaits(name))
+    }
+
     /// The connection, to be given a datagram.
     pub(crate) fn peer_mut(&mut self) -> Option<&mut Peer> {
         self.dirty = true;

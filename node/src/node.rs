@@ -8,13 +8,14 @@
 //! [`Node::disconnect`]), then [`Node::poll_output`] until [`Output::Idle`]; only then wait, at the latest until its `wake`.
 //! Up to [`crate::peer::MAX_DATAGRAMS_PER_DRAIN`] datagrams may be fed before one drain.
 
-mod bucket;
+pub(crate) mod bucket;
 mod commands;
 mod counters;
 mod datagrams;
 mod detours;
 mod early;
 mod history;
+mod names;
 mod rejoin;
 mod roster;
 mod servers;
@@ -40,6 +41,7 @@ use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
 use crate::ice_servers::{Gathered, IceServers, ServerId};
 use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND};
 use crate::link::{Link, LinkOutput};
+use crate::mdns::Resolver;
 use crate::peer::{Certificate, CertificateError, Setup};
 use crate::session::{Identity, Session, SessionOutput};
 use crate::wake::Wake;
@@ -76,6 +78,8 @@ pub enum Input<'a> {
     RouterHeard(RouterId),
     /// This server has these addresses, or its name was not resolved for this reason.
     Resolved(ServerId, Result<&'a [SocketAddr], &'a str>),
+    /// A message came from here after an [`Output::MdnsQuery`], to one of the sockets it was sent from or to the group.
+    MdnsAnswer(SocketAddr, &'a [u8]),
 }
 
 /// What the node wants done, or has to tell.
@@ -102,6 +106,11 @@ pub enum Output {
     RouterHangup(RouterId),
     /// Find the addresses of this STUN or TURN server of the configuration.
     Resolve(ServerId),
+    /// Send this to the groups of multicast DNS ([`mdns`](crate::mdns)) on every interface in use, and listen for answers until
+    /// [`Output::MdnsDone`]. Without it, candidates that name their address are skipped.
+    MdnsQuery(Vec<u8>),
+    /// No answer is awaited any more.
+    MdnsDone,
     /// Tell the application.
     Event(Event),
     /// Nothing more to do.
@@ -158,6 +167,7 @@ pub struct Node {
     roster: Roster,
     early: EarlyCandidates,
     servers: IceServers,
+    names: Resolver,
     offers: Bucket,
     refusals: Bucket,
     /// Frames with messages that go through routers, over all links.
@@ -232,6 +242,7 @@ impl Node {
             roster: Roster::default(),
             early: EarlyCandidates::default(),
             servers,
+            names: Resolver::new(now),
             offers: Bucket::new(now, offers_at_once, offers_per_second),
             refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
             relayed: Bucket::new(now, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND),
@@ -271,6 +282,7 @@ impl Node {
             }
             Input::RouterHeard(router) => self.with_session(router, |session| session.handle_heard(now)),
             Input::Resolved(server, found) => self.servers.handle_resolved(now, server, found),
+            Input::MdnsAnswer(source, message) => self.names.handle_answer(source, message),
         }
     }
 
@@ -287,6 +299,9 @@ impl Node {
             if !self.servers.is_idle() {
                 self.drain_servers();
                 continue;
+            }
+            if let Some(output) = self.drain_names() {
+                return output;
             }
             let dirty = self.links.iter().find(|(_, link)| link.is_dirty()).map(|(id, _)| *id);
             let Some(id) = dirty else { return Output::Idle { wake: self.wake() } };
@@ -322,7 +337,8 @@ impl Node {
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
         let links = self.links.values().map(Link::wake);
-        routers.chain(links).chain([self.servers.wake]).fold(None, Wake::earliest)
+        let others = [self.servers.wake, self.names.wake()];
+        routers.chain(links).chain(others).fold(None, Wake::earliest)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -334,6 +350,7 @@ impl Node {
             link.handle_timeout(now);
         }
         self.servers.handle_timeout(now);
+        self.ask_on(now);
     }
 
     fn with_session(&mut self, router: RouterId, act: impl FnOnce(&mut Session)) {
@@ -409,6 +426,7 @@ impl Node {
                 self.counters.checks_answered += answered;
                 self.counters.checks_lost += lost;
                 self.links.remove(&id);
+                self.forget_names();
                 debug!(link:% = id; "link dropped");
                 None
             }
@@ -424,6 +442,10 @@ impl Node {
             }
             LinkOutput::Attempt => {
                 self.offer_again(id);
+                None
+            }
+            LinkOutput::Resolve(name) => {
+                self.names.ask(now, &name);
                 None
             }
             LinkOutput::RoundTrip(round_trip) => {

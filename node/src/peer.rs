@@ -19,6 +19,7 @@ mod data;
 mod datagrams;
 mod gathered;
 mod liveness;
+mod names;
 mod negotiation;
 mod output;
 mod restart;
@@ -97,6 +98,8 @@ pub struct Peer {
     trickled: usize,
     /// The addresses ICE checks.
     remote_addresses: heapless::Vec<(SocketAddr, CandidateKind), { crate::limits::MAX_REMOTE_CANDIDATES }>,
+    /// Candidates whose address is not known yet.
+    unresolved: heapless::Vec<names::Waiting, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     channels: Channels,
     max_message: usize,
     path: Option<Path>,

@@ -3,6 +3,7 @@
 //! The router and the nodes are the real cores; only their drivers are simulated. Everything that is drawn at random here
 //! comes from the seed. (str0m draws a few numbers of its own, so two runs of a seed agree in what happens, not in each byte.)
 
+mod hidden;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,7 @@ struct SimNode {
 
 enum Arrival {
     Datagram { to: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
+    MdnsAnswer { to: usize, source: SocketAddr, message: Vec<u8> },
     ToRouter { connection: ConnectionId, frame: Bytes },
     ToNode { node: usize, connection: ConnectionId, frame: Bytes },
     Opened { node: usize, connection: ConnectionId },
@@ -72,6 +74,7 @@ pub struct World {
     arrivals: BTreeMap<(Instant, u64), Arrival>,
     next_arrival: u64,
     cut: BTreeSet<(usize, usize)>,
+    names: hidden::Names,
     /// Signals as the router handed them out, before any fault: receiver and frame.
     pub signals: Vec<(NodeId, Bytes)>,
 }
@@ -102,6 +105,7 @@ impl World {
             arrivals: BTreeMap::new(),
             next_arrival: 0,
             cut: BTreeSet::new(),
+            names: hidden::Names::default(),
             signals: Vec::new(),
         };
         world.start_router();
@@ -388,6 +392,9 @@ impl World {
                     return; // or it has moved since
                 }
                 node.core.handle_input(now, Input::Datagram { source, destination, bytes: &bytes });
+            }
+            Arrival::MdnsAnswer { to, source, message } => {
+                self.at(to).core.handle_input(now, Input::MdnsAnswer(source, &message));
             }
             Arrival::ToRouter { connection, frame } => {
                 self.tell_router(router_lite::Input::Frame { connection, frame });

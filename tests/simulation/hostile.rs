@@ -10,7 +10,7 @@ use e2e::{NodeId, World};
 
 use crate::establishing::{connected, linked};
 
-fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body: SignalBody<'_>) {
+pub(crate) fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body: SignalBody<'_>) {
     let target = world.session(to).expect("ready").to_owned();
     let mut frame = Vec::new();
     P2pSignal { from: "forged", correlation_id, body, edge: true }
@@ -21,7 +21,7 @@ fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body:
 }
 
 /// A field of a relayed signal.
-fn field(frame: &[u8], name: &str) -> String {
+pub(crate) fn field(frame: &[u8], name: &str) -> String {
     let mut scratch = Vec::new();
     let (_, message) = Message::decode(frame, &mut scratch).expect("the router's frames decode");
     let Message::Publish(publish) = message else { panic!("{message:?}") };

@@ -5,6 +5,7 @@ mod failing;
 mod hostile;
 mod lone_messages;
 mod lottery;
+mod names;
 mod readme;
 mod relaying;
 mod router_trouble;

@@ -36,6 +36,14 @@ fn the_readme_states_the_limits_that_are_in_force() {
         ),
         ("node: candidates per peer", node::MAX_REMOTE_CANDIDATES.to_string()),
         (
+            "node: candidates' names asked for at once, per second",
+            format!("{}, {}", node::MAX_NAMES_ASKED, node::NAMES_PER_SECOND),
+        ),
+        (
+            "node: addresses of a name, mDNS message",
+            format!("{}, {} bytes", node::MAX_ADDRESSES_PER_NAME, node::MAX_MDNS_MESSAGE_BYTES),
+        ),
+        (
             "node: candidates before their offer",
             format!("{}, for {} s", node::MAX_EARLY_CANDIDATES, node::EARLY_CANDIDATE_LIFETIME.as_secs()),
         ),

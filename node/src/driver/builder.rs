@@ -171,6 +171,7 @@ impl NodeBuilder {
         let driver = Driver {
             node,
             sockets,
+            mdns: super::mdns::Mdns::default(),
             routers: connections,
             news: Box::pin(news),
             resolver,

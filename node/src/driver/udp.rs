@@ -102,6 +102,11 @@ impl Sockets {
         self.sockets.iter().map(|socket| socket.local).collect()
     }
 
+    /// The same with their interfaces.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.sockets.iter().map(|socket| socket.place)
+    }
+
     /// Hands up to `limit` datagrams to `take(source, destination, bytes)` without waiting. Says how many. What was read beyond that
     /// comes first the next time.
     pub(super) fn receive(

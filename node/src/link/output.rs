@@ -24,6 +24,8 @@ pub(crate) enum LinkOutput {
     RoundTrip(Duration),
     /// Tell the application.
     Event(Event),
+    /// Find the address behind this name: `Peer::handle_resolved`.
+    Resolve(String),
     /// Make another attempt: [`Link::begin_attempt`], or [`Link::postpone_attempt`].
     Attempt,
     /// Nothing more to do before [`Link::wake`].
@@ -74,6 +76,7 @@ impl Link {
         let peer = || self.remote.clone();
         match output {
             PeerOutput::Signal(signal) => self.signal(signal),
+            PeerOutput::Resolve(name) => self.out.push_back(LinkOutput::Resolve(name)),
             PeerOutput::SessionIs(session) => self.remote = session,
             PeerOutput::Data(channel, bytes) => self.on_data(now, channel, bytes),
             PeerOutput::Arrived(number) => self.on_arrived(now, number),

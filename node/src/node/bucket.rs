@@ -1,9 +1,9 @@
-//! A token bucket: how many new offers strangers may make us work on.
+//! A token bucket: how many new offers, or other things, strangers may make us work on.
 
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     tokens: u32,
     capacity: u32,
     /// Time for one token to come back.
@@ -13,12 +13,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(now: Instant, capacity: u32, per_second: u32) -> Self {
+    pub(crate) fn new(now: Instant, capacity: u32, per_second: u32) -> Self {
         Self { tokens: capacity, capacity, refill: Duration::from_secs(1) / per_second.max(1), at: now }
     }
 
     /// Takes a token, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let earned = now.saturating_duration_since(self.at).as_nanos() / self.refill.as_nanos().max(1);
         let missing = self.capacity - self.tokens;
         if earned >= u128::from(missing) {

@@ -6,6 +6,7 @@ use clasp_wire::p2p::CandidateInit;
 use str0m::Candidate;
 
 use crate::limits::MAX_CANDIDATE_BYTES;
+use crate::mdns;
 
 /// Why a remote candidate is not used. Never fatal: the others may do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,9 +21,12 @@ pub(super) enum Skip {
     /// An empty candidate: the sender's end-of-candidates mark.
     #[error("end of candidates")]
     End,
-    /// A name only multicast DNS could resolve.
-    #[error("multicast DNS name {0}")]
-    MulticastDns(String),
+    /// A name for multicast DNS, but none that a browser makes up.
+    #[error("multicast DNS name {0} is not one plain label")]
+    Name(String),
+    /// A name that multicast DNS has no address for.
+    #[error("multicast DNS name {0}: {1}")]
+    Unresolved(String, mdns::Unresolved),
     /// Not UDP.
     #[error("transport {0}, only udp is supported")]
     Transport(String),
@@ -34,8 +38,45 @@ pub(super) enum Skip {
     Address(IpAddr),
 }
 
+/// A candidate that can be read.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// With its address.
+    At(Candidate),
+    /// With a name in its place.
+    Named(Named),
+}
+
+/// A candidate that is complete but for the address behind its name.
+#[derive(Debug)]
+pub(super) struct Named {
+    name: String,
+    /// What is before and after the name in its line.
+    parts: (String, String),
+}
+
+impl Named {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names are the same in upper and lower case (RFC 6762 §16).
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// As if it had been written with this address.
+    pub(super) fn at(&self, address: IpAddr) -> Result<Candidate, Skip> {
+        let (before, after) = &self.parts;
+        match parse_line(&format!("{before}{address}{after}"))? {
+            Parsed::At(candidate) => Ok(candidate),
+            Parsed::Named(named) => Err(Skip::Name(named.name)),
+        }
+    }
+}
+
 /// Reads the candidate text of an `ice_candidate` signal (reference §9.4).
-pub(super) fn parse(text: &str) -> Result<Candidate, Skip> {
+pub(super) fn parse(text: &str) -> Result<Parsed, Skip> {
     if text.len() > MAX_CANDIDATE_BYTES {
         return Err(Skip::TooLong(text.len()));
     }
@@ -44,7 +85,10 @@ pub(super) fn parse(text: &str) -> Result<Candidate, Skip> {
 }
 
 /// Reads a candidate line (RFC 8839 §5.1), with or without its `a=` and `candidate:`.
-pub(super) fn parse_line(line: &str) -> Result<Candidate, Skip> {
+pub(super) fn parse_line(line: &str) -> Result<Parsed, Skip> {
+    if line.len() > MAX_CANDIDATE_BYTES {
+        return Err(Skip::TooLong(line.len()));
+    }
     let line = line.trim();
     let line = line.strip_prefix("a=").unwrap_or(line);
     if line.is_empty() {
@@ -56,8 +100,14 @@ pub(super) fn parse_line(line: &str) -> Result<Candidate, Skip> {
     if !transport.eq_ignore_ascii_case("udp") {
         return Err(Skip::Transport(transport.chars().take(16).collect()));
     }
+    if mdns::is_name(address) {
+        let mut words = line.split_ascii_whitespace();
+        let before = words.by_ref().take(4).flat_map(|word| [word, " "]).collect();
+        let after = words.skip(1).flat_map(|word| [" ", word]).collect();
+        return Ok(Parsed::Named(Named { name: address.to_owned(), parts: (before, after) }));
+    }
     if address.to_ascii_lowercase().ends_with(".local") {
-        return Err(Skip::MulticastDns(address.chars().take(64).collect()));
+        return Err(Skip::Name(address.chars().take(64).collect()));
     }
     let prefixed;
     let line = if line.starts_with("candidate:") {
@@ -71,7 +121,7 @@ pub(super) fn parse_line(line: &str) -> Result<Candidate, Skip> {
     if address.port() == 0 || !is_unicast(address.ip()) {
         return Err(Skip::Address(address.ip()));
     }
-    Ok(candidate)
+    Ok(Parsed::At(candidate))
 }
 
 /// Excludes what a router could otherwise make us probe: groups, everybody, nobody, and cloud metadata services.
@@ -114,7 +164,12 @@ mod tests {
     fn what_cannot_be_used_is_skipped_with_its_reason() {
         let cases = [
             (json(""), "end of candidates"),
-            (json("candidate:1 1 udp 1 0b1c-2d.local 5 typ host"), "multicast DNS name 0b1c-2d.local"),
+            (
+                json("candidate:1 1 udp 1 _http._tcp.local 5 typ host"),
+                "multicast DNS name _http._tcp.local is not",
+            ),
+            (json("candidate:1 1 udp 1 .local 5 typ host"), "multicast DNS name .local is not"),
+            (json("candidate:1 1 tcp 1 0b1c-2d.local 9 typ host tcptype active"), "transport tcp"),
             (json("candidate:1 1 tcp 1 192.0.2.2 9 typ host tcptype active"), "transport tcp"),
             (json("candidate:1 1 udp 1 224.0.0.251 5353 typ host"), "address 224.0.0.251"),
             (json("candidate:1 1 udp 1 255.255.255.255 9 typ host"), "address 255.255.255.255"),
@@ -131,8 +186,26 @@ mod tests {
             (String::new(), "end of candidates"),
         ];
         for (text, want) in cases {
-            let got = parse(&text).map(|c| c.to_sdp_string()).map_err(|s| s.to_string());
+            let got = parse(&text).map(|c| format!("{c:?}")).map_err(|s| s.to_string());
             assert!(matches!(&got, Err(why) if why.starts_with(want)), "{text}: {got:?}, want {want}");
+        }
+    }
+    #[test]
+    fn a_name_is_taken_out_and_its_address_put_in_its_place() {
+        let line = "candidate:0b1C-2d.local 1 udp 2113937151 0b1C-2d.local 51820 typ host generation 0";
+        let Ok(Parsed::Named(named)) = parse(&json(line)) else { panic!("{line}") };
+        assert_eq!(named.name(), "0b1C-2d.local");
+        assert!(named.is("0B1C-2D.LOCAL"));
+        let got = named.at("192.0.2.2".parse().unwrap()).unwrap();
+        assert_eq!(got.addr(), "192.0.2.2:51820".parse().unwrap());
+        assert_eq!(got.prio(), 2_113_937_151);
+        assert_eq!(
+            named.at("2001:db8::1".parse().unwrap()).unwrap().addr(),
+            "[2001:db8::1]:51820".parse().unwrap()
+        );
+        for refused in ["224.0.0.251", "169.254.169.254", "255.255.255.255", "0.0.0.0", "::", "ff02::fb"] {
+            let ip = refused.parse().unwrap();
+            assert_eq!(named.at(ip).unwrap_err(), Skip::Address(ip));
         }
     }
 }

@@ -12,6 +12,7 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::DtlsVersion;
 use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
+use super::candidate::{self, Parsed};
 use super::channels::Channels;
 use super::liveness::Liveness;
 use super::restart::Restarts;
@@ -19,7 +20,7 @@ use super::sdp::{self, Resume};
 use super::state::State;
 use super::tail::TailProbe;
 use super::tally::Tally;
-use super::{Certificate, OutSignal, Peer, PeerOutput, candidate, crypto};
+use super::{Certificate, OutSignal, Peer, PeerOutput, crypto};
 use crate::event::{Channel, FailReason, LinkState, Role, Step};
 use crate::ice_servers::Gathered;
 use crate::limits::{
@@ -153,6 +154,7 @@ impl Peer {
             waiting_candidates: heapless::Deque::new(),
             trickled: 0,
             remote_addresses: heapless::Vec::new(),
+            unresolved: heapless::Vec::new(),
             channels: Channels::new(),
             max_message: MAX_SEND_MESSAGE_BYTES,
             path: None,
@@ -239,40 +241,54 @@ impl Peer {
 
     /// Takes a trickled candidate, and tells about it.
     pub(super) fn add_remote_candidate(&mut self, text: &str) {
-        let limit = format!("more than {MAX_REMOTE_CANDIDATES} candidates");
-        let parsed = candidate::parse(text).and_then(|candidate| self.reachable(candidate));
-        let added = parsed.map_err(|skip| skip.to_string()).and_then(|candidate| {
-            if self.trickled >= MAX_REMOTE_CANDIDATES {
-                return Err(limit);
+        let full = self.trickled >= MAX_REMOTE_CANDIDATES;
+        let added = match candidate::parse(text) {
+            Ok(Parsed::At(candidate)) => self.reachable(candidate).and_then(|candidate| {
+                if full {
+                    return Err(too_many());
+                }
+                self.trickled += 1;
+                self.add(candidate)
+            }),
+            Ok(Parsed::Named(_)) if full => Err(too_many()),
+            Ok(Parsed::Named(candidate)) => {
+                self.trickled += 1;
+                return self.look_up(candidate, true);
             }
-            self.trickled += 1;
-            let line = candidate.to_sdp_string();
-            if self.check(candidate) { Ok(line) } else { Err(limit) }
-        });
-        self.out.push_back(PeerOutput::Step(match added {
-            Ok(line) => Step::CandidateReceived(line),
-            Err(why) => Step::CandidateSkipped(why),
-        }));
+            Err(skip) => Err(skip.to_string()),
+        };
+        self.tell(true, added);
     }
 
     /// Takes the candidates of a description. They are usually trickled as well, and counted then.
     pub(super) fn add_described_candidates(&mut self, lines: &[&str]) {
         for line in lines {
-            match candidate::parse_line(line).and_then(|candidate| self.reachable(candidate)) {
-                Ok(candidate) => {
-                    if !self.check(candidate) {
-                        debug!("candidates beyond {MAX_REMOTE_CANDIDATES} ignored");
-                    }
+            let added = match candidate::parse_line(line) {
+                Ok(Parsed::At(candidate)) => self.add(candidate),
+                Ok(Parsed::Named(candidate)) => {
+                    self.look_up(candidate, false);
+                    continue;
                 }
-                Err(skip) => debug!(why:% = skip; "candidate of the description skipped"),
-            }
+                Err(skip) => Err(skip.to_string()),
+            };
+            self.tell(false, added);
         }
     }
 
+    /// Has ICE check a candidate, and returns its line, or why it does not.
+    pub(super) fn add(&mut self, candidate: Candidate) -> Result<String, String> {
+        let candidate = self.reachable(candidate)?;
+        let line = candidate.to_sdp_string();
+        if self.check(candidate) { Ok(line) } else { Err(too_many()) }
+    }
+
     /// Refuses what could only make us probe services of this very host.
-    fn reachable(&self, candidate: Candidate) -> Result<Candidate, candidate::Skip> {
+    fn reachable(&self, candidate: Candidate) -> Result<Candidate, String> {
         let ip = candidate.addr().ip().to_canonical();
-        if ip.is_loopback() && !self.on_loopback { Err(candidate::Skip::Loopback(ip)) } else { Ok(candidate) }
+        if ip.is_loopback() && !self.on_loopback {
+            return Err(candidate::Skip::Loopback(ip).to_string());
+        }
+        Ok(candidate)
     }
 
     /// Has ICE check a candidate, unless it already does. Says whether there was room.
@@ -365,6 +381,11 @@ fn config(channel: Channel) -> ChannelConfig {
         Channel::Stream => (false, Reliability::MaxRetransmits { retransmits: 0 }),
     };
     ChannelConfig { label: channel.label().to_owned(), ordered, reliability, ..ChannelConfig::default() }
+}
+
+/// Why a candidate is skipped that could be used.
+pub(super) fn too_many() -> String {
+    format!("more than {MAX_REMOTE_CANDIDATES} candidates")
 }
 
 pub(super) fn rejected(error: impl std::fmt::Display) -> NegotiationError {

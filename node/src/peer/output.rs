@@ -21,6 +21,8 @@ pub enum PeerOutput {
     State(LinkState),
     /// A step of the establishment.
     Step(Step),
+    /// Find the address behind this name: [`Peer::handle_resolved`](super::Peer::handle_resolved).
+    Resolve(String),
     /// Both channels are open.
     Connected(Path),
     /// The peer's session on the router is this one from now on.

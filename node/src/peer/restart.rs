@@ -207,6 +207,7 @@ impl Peer {
     /// The peer's candidates of before mean nothing any more; both sides trickle anew.
     fn await_checks(&mut self, now: Instant, told: bool, remote_candidates: &[&str]) {
         self.remote_addresses.clear();
+        self.unresolved.clear();
         self.trickled = 0;
         self.deadline = None;
         self.enter(State::Restarting(Restart { told, ours: None, until: now + CHECKS }));

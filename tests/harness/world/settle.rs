@@ -59,6 +59,7 @@ impl World {
                     (node.wake, node.touched) = (wake.map(|wake| wake.at), false);
                     return;
                 }
+                Output::MdnsQuery(query) => self.on_query(index, &query),
                 Output::RouterPing(_) => {
                     if let Some(connection) = connection {
                         self.arrive(latency * 2, Arrival::Heard { node: index, connection });
@@ -117,6 +118,7 @@ impl World {
         }
         while let Some(frame) = self.router.as_mut().and_then(|r| r.poll_transmit(connection, WRITE_BYTES)) {
             let latency = self.network.latency;
+            let frame = self.with_names(frame);
             let delays = if is_signal(&frame) {
                 self.signals.push((NodeId(index), frame.clone()));
                 self.faults.apply(&mut self.rng)

@@ -1,12 +1,17 @@
 //! Remote candidates: which we check, and which we skip and why.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clasp_wire::p2p::CandidateInit;
 use str0m::Candidate;
+use str0m::error::IceError;
 
 use crate::limits::MAX_CANDIDATE_BYTES;
 use crate::mdns;
+
+/// Of host candidates with IPv6 link-local addresses: below all other host candidates, whose local preferences are above 49 152, and
+/// above all that are not (RFC 8445 §5.1.2.1).
+const LINK_LOCAL_PRIORITY: u32 = 126 << 24 | 1000 << 8 | 255;
 
 /// Why a remote candidate is not used. Never fatal: the others may do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +129,21 @@ pub(super) fn parse_line(line: &str) -> Result<Parsed, Skip> {
     Ok(Parsed::At(candidate))
 }
 
+/// The candidate of an address of ours.
+pub(super) fn host(address: SocketAddr) -> Result<Candidate, IceError> {
+    match address.ip() {
+        // Such a pair outlives a change of network, but leads nowhere then, and that takes long to find out: it is for where there is
+        // nothing else. ICE would prefer it, as IPv6; a candidate that is written with a priority keeps it.
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            let (foundation, port) = (ip.to_bits() & 0xffff_ffff, address.port());
+            Candidate::from_sdp_string(&format!(
+                "candidate:{foundation} 1 udp {LINK_LOCAL_PRIORITY} {ip} {port} typ host"
+            ))
+        }
+        _ => Candidate::host(address, "udp"),
+    }
+}
+
 /// Excludes what a router could otherwise make us probe: groups, everybody, nobody, and cloud metadata services.
 fn is_unicast(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -158,6 +178,32 @@ mod tests {
         ] {
             assert!(parse(&text).is_ok(), "{text}: {:?}", parse(&text));
         }
+    }
+
+    #[test]
+    fn link_local_addresses_of_ours_come_after_all_others() {
+        let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::from_seed([1; 32]);
+        let certificate = crate::peer::Certificate::generate(&mut rng).unwrap();
+        let mut rtc = str0m::RtcConfig::new()
+            .set_crypto_provider(crate::peer::crypto::provider())
+            .set_dtls_cert(certificate.to_dtls())
+            .build(crate::clock_for_tests::start());
+        let mut priorities = Vec::new();
+        for address in ["[fe80::1]:7", "192.0.2.1:7", "[2001:db8::1]:7", "192.0.2.2:7", "[fe80::2]:7"] {
+            let candidate = host(address.parse().unwrap()).unwrap();
+            let added = rtc.add_local_candidate(candidate).unwrap();
+            assert_eq!((added.addr(), added.kind()), (address.parse().unwrap(), str0m::CandidateKind::Host));
+            assert!(added.to_sdp_string().contains(&format!(" {} ", added.prio())));
+            priorities.push(added.prio());
+        }
+        let least = priorities[1..4].iter().min().unwrap();
+        assert!(priorities[0] < *least && priorities[4] < *least, "{priorities:?}");
+        let reflexive = Candidate::server_reflexive(
+            "192.0.2.3:7".parse().unwrap(),
+            "192.0.2.1:7".parse().unwrap(),
+            "udp",
+        );
+        assert!(priorities[0] > rtc.add_local_candidate(reflexive.unwrap()).unwrap().prio());
     }
 
     #[test]

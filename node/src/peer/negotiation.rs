@@ -364,7 +364,7 @@ fn add_known_candidates(rtc: &mut Rtc, setup: &Setup<'_>) -> Vec<Candidate> {
 pub(super) fn add_local_candidates(rtc: &mut Rtc, addresses: &[SocketAddr]) -> Vec<Candidate> {
     addresses
         .iter()
-        .filter_map(|address| match Candidate::host(*address, "udp") {
+        .filter_map(|address| match candidate::host(*address) {
             Ok(candidate) => rtc.add_local_candidate(candidate).cloned(),
             Err(error) => {
                 debug!(address:% = address, error:% = error; "no candidate");

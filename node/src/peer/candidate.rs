@@ -32,6 +32,9 @@ pub(super) enum Skip {
     /// A name that multicast DNS has no address for.
     #[error("multicast DNS name {0}: {1}")]
     Unresolved(String, mdns::Unresolved),
+    /// A name that would have to be looked up on our own link, from a node that only uses relays.
+    #[error("multicast DNS name {0}: this node uses relays only")]
+    RelayOnly(String),
     /// Not UDP.
     #[error("transport {0}, only udp is supported")]
     Transport(String),

@@ -22,11 +22,14 @@ pub(super) struct Waiting {
 impl Peer {
     /// Wants the address of a candidate. Others are checked meanwhile.
     pub(super) fn look_up(&mut self, candidate: Named, trickled: bool) {
+        if self.turn_only {
+            // Whoever hides behind a relay asks nobody on its link (§3.2.1 of the draft).
+            return self.tell(trickled, Err(Skip::RelayOnly(candidate.name().to_owned()).to_string()));
+        }
         let name = candidate.name().to_owned();
         match self.unresolved.push(Waiting { candidate, trickled }) {
             Ok(()) => self.out.push_back(PeerOutput::Resolve(name)),
-            Err(_) if trickled => self.out.push_back(PeerOutput::Step(Step::CandidateSkipped(too_many()))),
-            Err(_) => debug!(name = name.as_str(); "name of the description skipped: {}", too_many()),
+            Err(_) => self.tell(trickled, Err(too_many())),
         }
     }
 

@@ -13,6 +13,7 @@ use super::*;
 use crate::clock_for_tests::start;
 
 mod gathered;
+mod names;
 
 const STEP: Duration = Duration::from_millis(1);
 

@@ -1,0 +1,144 @@
+"""The hosts as network namespaces, and what is between them."""
+import os
+import subprocess
+
+PUBLIC = "203.0.113.1"
+PREFIX = f"clasp-{os.getpid()}-"
+
+
+def sh(command):
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr.strip()}")
+
+
+
+class Network:
+    """A hub that routes between the subnets of the hosts a and b, and holds the router's address."""
+
+    ROUTER = ("hub", "10.77.0.1")
+
+    def __enter__(self):
+        for host in ("hub", "a", "b"):
+            sh(f"ip netns add {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}{host} link set lo up")
+        sh(f"ip -n {PREFIX}hub addr add 10.77.0.1/32 dev lo")
+        self.on("hub", "sysctl -qw net.ipv4.ip_forward=1")
+        for host, net in (("a", 1), ("b", 2)):
+            sh(f"ip -n {PREFIX}hub link add to-{host} type veth peer name eth0 netns {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}hub link set to-{host} up")
+            sh(f"ip -n {PREFIX}{host} link set eth0 up")
+            self.join(host, net)
+        return self
+
+    def __exit__(self, *_):
+        for host in ("hub", "a", "b"):
+            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
+
+    def on(self, host, command):
+        sh(f"ip netns exec {PREFIX}{host} {command}")
+
+    def join(self, host, net):
+        sh(f"ip -n {PREFIX}hub addr add 10.77.{net}.1/24 dev to-{host}")
+        sh(f"ip -n {PREFIX}{host} addr add 10.77.{net}.2/24 dev eth0")
+        sh(f"ip -n {PREFIX}{host} route add default via 10.77.{net}.1")
+
+    def leave(self, host, net):
+        sh(f"ip -n {PREFIX}{host} addr del 10.77.{net}.2/24 dev eth0")
+        sh(f"ip -n {PREFIX}hub addr del 10.77.{net}.1/24 dev to-{host}")
+
+    def move(self, host, old, new):
+        self.leave(host, old)
+        self.join(host, new)
+
+
+class Nats:
+    """The hosts x and y, each behind its own NAT; the router and a TURN server on the public network between them."""
+
+    ROUTER = ("public", PUBLIC)
+    HOSTS = ("public", "nat-x", "nat-y", "x", "y")
+
+    def __enter__(self):
+        for host in self.HOSTS:
+            sh(f"ip netns add {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}{host} link set lo up")
+        sh(f"ip -n {PREFIX}public link add wire type bridge")
+        sh(f"ip -n {PREFIX}public addr add {PUBLIC}/24 dev wire")
+        sh(f"ip -n {PREFIX}public link set wire up")
+        # As on the Internet, what is sent to private addresses vanishes.
+        sh(f"ip -n {PREFIX}public link add void type veth peer name abyss")
+        sh(f"ip -n {PREFIX}public link set abyss up")
+        sh(f"ip -n {PREFIX}public link set void arp off up")
+        sh(f"ip -n {PREFIX}public route add default dev void")
+        for number, host in ((1, "x"), (2, "y")):
+            nat, public, private = f"{PREFIX}nat-{host}", f"203.0.113.{10 + number}", f"10.78.{number}"
+            sh(f"ip -n {PREFIX}public link add to-{host} type veth peer name outside netns {nat}")
+            sh(f"ip -n {PREFIX}public link set to-{host} master wire up")
+            sh(f"ip -n {nat} addr add {public}/24 dev outside")
+            sh(f"ip -n {nat} link set outside up")
+            sh(f"ip -n {nat} link add inside type veth peer name eth0 netns {PREFIX}{host}")
+            sh(f"ip -n {nat} addr add {private}.1/24 dev inside")
+            sh(f"ip -n {nat} link set inside up")
+            sh(f"ip -n {PREFIX}{host} addr add {private}.2/24 dev eth0")
+            sh(f"ip -n {PREFIX}{host} link set eth0 up")
+            sh(f"ip -n {PREFIX}{host} route add default via {private}.1")
+            sh(f"ip netns exec {nat} sysctl -qw net.ipv4.ip_forward=1")
+        return self
+
+    def __exit__(self, *_):
+        for host in self.HOSTS:
+            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
+
+    def translate(self, of_x, of_y, forwarded=None, never="ct state invalid"):
+        """Sets both NATs up anew. As every router for homes does, they drop what nobody inside has asked for, but for what is sent to
+        the UDP port that y's forwards; and they let nothing pass that matches `never`."""
+        to_y = f"udp dport {forwarded} dnat to 10.78.2.2;" if forwarded else ""
+        for host, how, to_host in (("x", of_x, ""), ("y", of_y, to_y)):
+            rules = f"""
+                flush ruleset
+                table ip nat {{
+                    chain into {{ type nat hook prerouting priority dstnat; iifname outside jump forwarded; }}
+                    chain forwarded {{ {to_host} }}
+                    chain out {{ type nat hook postrouting priority srcnat; oifname outside {how}; }}
+                }}
+                table ip guard {{
+                    chain unasked {{ ct status dnat accept; ct state new,invalid drop; }}
+                    chain to_us {{ type filter hook input priority 0; iifname outside jump unasked; }}
+                    chain through {{ type filter hook forward priority 0; {never} drop; iifname outside jump unasked; }}
+                }}"""
+            command = ["ip", "netns", "exec", f"{PREFIX}nat-{host}", "nft", "-f", "-"]
+            subprocess.run(command, input=rules, text=True, check=True)
+
+
+class Link:
+    """The hosts left and right on one cable, with IPv6 link-local addresses that nobody gave them; and with IPv4 addresses, so that they
+    reach the router, which is beside them on a third host."""
+
+    ROUTER = ("switch", "10.79.0.1")
+    HOSTS = ("switch", "left", "right")
+    NUMBERS = {"left": 2, "right": 3}
+
+    def __enter__(self):
+        for host in self.HOSTS:
+            sh(f"ip netns add {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}{host} link set lo up")
+        sh(f"ip -n {PREFIX}switch link add wire type bridge")
+        sh(f"ip -n {PREFIX}switch addr add 10.79.0.1/24 dev wire")
+        sh(f"ip -n {PREFIX}switch link set wire up")
+        for host, number in self.NUMBERS.items():
+            sh(f"ip -n {PREFIX}switch link add to-{host} type veth peer name eth0 netns {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}switch link set to-{host} master wire up")
+            sh(f"ip -n {PREFIX}{host} link set eth0 addrgenmode none up")
+            sh(f"ip -n {PREFIX}{host} addr add 10.79.0.{number}/24 dev eth0")
+            sh(f"ip -n {PREFIX}{host} addr add fe80::1:{number}/64 dev eth0 nodad")
+        return self
+
+    def __exit__(self, *_):
+        for host in self.HOSTS:
+            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
+
+    def allow_udp_over_ipv4(self, allowed):
+        rule = "" if allowed else "meta l4proto udp drop;"
+        rules = f"flush ruleset; table ip guard {{ chain out {{ type filter hook output priority 0; {rule} }}; }}"
+        for host in self.NUMBERS:
+            subprocess.run(["ip", "netns", "exec", PREFIX + host, "nft", "-f", "-"], input=rules, text=True, check=True)

@@ -19,6 +19,8 @@ const STOCK_ATTEMPTS: usize = 5;
 const STOCK_ATTEMPT: Duration = Duration::from_secs(4);
 /// The largest message a stock peer survives; it takes fifty datagrams, so only the reliable channel is asked to carry it.
 const LARGEST: usize = 65_535;
+/// The largest between two of our nodes: it may have to travel through a router.
+const LARGEST_OF_OURS: usize = 63 * 1024;
 
 #[test]
 fn two_stock_peers_connect_and_exchange_data_through_our_router() {
@@ -64,7 +66,7 @@ fn offers_that_cross_between_our_node_and_a_stock_peer_still_connect_them_throug
 fn two_of_our_nodes_connect_and_exchange_data_through_the_stock_router() {
     let router = Router::stock();
     let (mut first, mut second) = (Peer::edge("first node", &router), Peer::edge("second node", &router));
-    connect_and_exchange(&mut first, &mut second);
+    connect_and_exchange(&mut first, &mut second, LARGEST_OF_OURS);
     first.disconnect_and_check(&second);
 }
 
@@ -80,7 +82,7 @@ fn our_node_offers(router: &Router) {
     let mut stock = Peer::stock("stock peer", router);
     let mut node = Peer::edge("our node", router);
     stock.wait_until_seen(&node);
-    connect_and_exchange(&mut node, &mut stock);
+    connect_and_exchange(&mut node, &mut stock, LARGEST);
     assert_eq!(node.left_over("connected", &stock), [] as [serde_json::Value; 0], "said once");
     node.disconnect_and_check(&stock);
 }
@@ -90,7 +92,7 @@ fn our_node_answers(router: &Router) {
     let mut stock = Peer::stock("stock peer", router);
     let seen = node.wait_until_seen(&stock);
     assert_eq!(seen["edge"], false, "a stock peer is not taken for one of ours");
-    connect_and_exchange(&mut stock, &mut node);
+    connect_and_exchange(&mut stock, &mut node, LARGEST);
     assert_eq!(node.left_over("connected", &stock), [] as [serde_json::Value; 0], "said once");
     node.disconnect_and_check(&stock);
 }
@@ -109,7 +111,7 @@ fn offers_cross(router: Router) {
     let (sent, received) = ("P2P connection initiated to", "Received P2P offer from");
     let order = stock.process.first_logged(&[sent, received]);
     assert_eq!(order, [sent, received], "the offers did not cross");
-    exchange(&mut node, &mut stock);
+    exchange(&mut node, &mut stock, LARGEST);
 }
 
 fn two_stock_peers(router: &Router) {
@@ -123,27 +125,27 @@ fn two_stock_peers(router: &Router) {
         first.connects_within(STOCK_ATTEMPT, &second) && second.connects_within(STOCK_ATTEMPT, &first)
     });
     assert!(connected, "not once in {STOCK_ATTEMPTS} attempts\n{}", first.process.log_tail());
-    exchange(&mut first, &mut second);
+    exchange(&mut first, &mut second, LARGEST);
 }
 
 /// `offerer` connects, then every size travels both ways on both channels and arrives unchanged.
-fn connect_and_exchange(offerer: &mut Peer, answerer: &mut Peer) {
+fn connect_and_exchange(offerer: &mut Peer, answerer: &mut Peer, largest: usize) {
     let answering = answerer.session.clone();
     offerer.connect(&answering);
     offerer.wait_until_connected(answerer);
     answerer.wait_until_connected(offerer);
-    exchange(offerer, answerer);
+    exchange(offerer, answerer, largest);
 }
 
-fn exchange(first: &mut Peer, second: &mut Peer) {
+fn exchange(first: &mut Peer, second: &mut Peer, largest: usize) {
     for (seed, size) in (1..).zip(SIZES) {
         for channel in [Channel::Reliable, Channel::Unreliable] {
             first.send_and_check(second, channel, &payload(seed, size));
             second.send_and_check(first, channel, &payload(seed + 100, size));
         }
     }
-    first.send_and_check(second, Channel::Reliable, &payload(50, LARGEST));
-    second.send_and_check(first, Channel::Reliable, &payload(150, LARGEST));
+    first.send_and_check(second, Channel::Reliable, &payload(50, largest));
+    second.send_and_check(first, Channel::Reliable, &payload(150, largest));
 }
 
 /// Bytes that differ from message to message and from place to place.

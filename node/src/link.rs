@@ -274,10 +274,7 @@ impl Link {
         let detour_due = self.detour_due().is_some_and(|at| at <= now);
         match &mut self.state {
             State::First if detour_due => {
-                self.detour(
-                    now,
-                    FailReason::Ice { timeout: DETOUR_AFTER, remote_candidates: 0, servers: Vec::new() },
-                );
+                self.detour(now, ways::no_path_within(DETOUR_AFTER));
             }
             State::Direct if detour_due => {
                 self.detour(now, FailReason::Declined("its path is lost".to_owned()));
@@ -356,12 +353,12 @@ impl Link {
             State::Detour(_) if self.usable => None,
             State::Detour(_) | State::Ended => return Err(SendError::NotOpen),
         };
-        if let Some(peer) = direct {
-            // Unnumbered: what a stock peer gets, what may be lost, and what the other node's own machinery answers.
-            if !peer.is_edge() || channel == Channel::Stream || control::is_control(&message) {
-                control::check(&message, peer.is_edge())?;
-                return peer.send(channel, message);
-            }
+        let edge = direct.as_ref().is_none_or(|peer| peer.is_edge());
+        control::check(&message, edge)?;
+        // Unnumbered: what a stock peer gets, what may be lost, and what the other node's own machinery answers.
+        let numbered = edge && channel == Channel::Reliable && !control::is_control(&message);
+        if let Some(peer) = direct.filter(|_| !numbered) {
+            return peer.send(channel, message);
         }
         if message.is_empty() {
             return Err(SendError::Empty);
@@ -369,14 +366,13 @@ impl Link {
         if message.len() > MAX_RELAYED_MESSAGE_BYTES {
             return Err(SendError::TooLarge { len: message.len(), max: MAX_RELAYED_MESSAGE_BYTES });
         }
-        control::check(&message, true)?;
-        if let State::Detour(detour) = &mut self.state
-            && (channel == Channel::Stream || control::is_control(&message))
-        {
-            self.streams_dropped += detour.relay.streams.push(message);
-            return Ok(());
+        match &mut self.state {
+            State::Detour(detour) if !numbered => {
+                self.streams_dropped += detour.relay.streams.push(message);
+                Ok(())
+            }
+            _ => self.send_numbered(message),
         }
-        self.send_numbered(message)
     }
 
     fn send_numbered(&mut self, message: Bytes) -> Result<(), SendError> {

@@ -334,6 +334,11 @@ impl Node {
         self.local.certificate.fingerprint()
     }
 
+    /// Our session id on this router, while it knows us.
+    fn own_session(&self, router: RouterId) -> Option<&str> {
+        self.routers.get(usize::from(router.0))?.session.id()
+    }
+
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
         let links = self.links.values().map(Link::wake);

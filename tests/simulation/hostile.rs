@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clasp_node::{DisconnectReason, Event, Role};
+use clasp_node::{DisconnectReason, Event, Role, RoutingMode};
 use clasp_wire::p2p::{FeatureList, P2pSignal, PeerAnnounce, RelayFrame, SignalBody};
 use clasp_wire::{Message, Seq, Value};
 use e2e::{NodeId, World};
 
-use crate::establishing::{connected, linked};
+use crate::establishing::{connected, linked, linked_with};
 
 pub(crate) fn signal(world: &mut World, by: NodeId, to: NodeId, correlation_id: &str, body: SignalBody<'_>) {
     let target = world.session(to).expect("ready").to_owned();
@@ -411,4 +411,24 @@ fn another_connection_for_a_link_needs_the_certificate_of_the_first() {
     world.with_node(a, |n, now| n.send(now, link, clasp_node::Channel::Reliable, hello)).expect("open");
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.count(b, |e| matches!(e, Event::Data { .. })), 1);
+}
+
+#[test]
+fn a_peer_that_takes_back_every_way_in_common_ends_the_link_and_its_connection() {
+    let mut world = World::seeded(14);
+    let (a, b, link, _) = linked_with(&mut world, RoutingMode::P2pOnly);
+    let id = correlation_id(&world);
+    let wire = world.session(a).expect("ready").to_owned();
+    relay(&mut world, a, b, RelayFrame { from: &wire, mode: "relay-only", ..empty_relay(&id) });
+    world.run_for(Duration::from_secs(2));
+    let told = |w: &World| {
+        (
+            w.count(b, |e| matches!(e, Event::Disconnected { .. })),
+            w.count(b, |e| matches!(e, Event::Failed { .. })),
+        )
+    };
+    assert_eq!(told(&world), (1, 0), "{:?}", world.told(b));
+    assert_eq!(world.with_node(b, |n, _| n.links().count()), 0, "nothing is left of it");
+    let late = Bytes::from_static(b"still there?");
+    assert!(world.with_node(a, |n, now| n.send(now, link, clasp_node::Channel::Reliable, late)).is_err());
 }

@@ -8,7 +8,6 @@ use log::{debug, trace};
 use super::delivery::Verdict;
 use super::{Link, State};
 use crate::event::{Channel, DisconnectReason, Event, FailReason};
-use crate::peer::Ended;
 use crate::peer::control::{self, Control};
 use crate::relayed::Relayed;
 
@@ -25,8 +24,9 @@ impl Link {
             from.clone_into(&mut self.remote);
         }
         if !self.routing.relays() && !frame.routing.connects() {
-            let why = FailReason::Declined("the peer relays only, and this node does not".to_owned());
-            return self.end(Ended::Failed(why), Some("this node relays nothing"));
+            let why = || "the peer relays only, and this node does not".to_owned();
+            let (open, never) = (DisconnectReason::Remote(Some(why())), FailReason::Declined(why()));
+            return self.end_here(now, open, never, "this node relays nothing");
         }
         if self.attempt.as_ref().is_some_and(|attempt| attempt.generation <= frame.gone) {
             self.on_gone_there(now);
@@ -152,15 +152,7 @@ impl Link {
     }
 
     pub(super) fn violation(&mut self, now: Instant, what: &str) {
-        let reason = what.to_owned();
-        let ended = if self.usable {
-            Ended::Disconnected(DisconnectReason::Violation(reason))
-        } else {
-            Ended::Failed(FailReason::Violation(reason))
-        };
-        match (&self.state, &mut self.attempt) {
-            (State::First | State::Direct, Some(attempt)) => attempt.peer.close_because(now, ended, what),
-            _ => self.end(ended, Some(what)),
-        }
+        let reason = || what.to_owned();
+        self.end_here(now, DisconnectReason::Violation(reason()), FailReason::Violation(reason()), what);
     }
 }

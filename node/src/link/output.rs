@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use str0m::net::Transmit;
 
 use super::{Link, State};
-use crate::event::{Event, LinkState, Step};
+use crate::event::{DisconnectReason, Event, FailReason, LinkState, Step};
 use crate::peer::{Ended, OutSignal, PeerOutput};
 use crate::relayed::Relayed;
 
@@ -125,6 +125,20 @@ impl Link {
         self.out.push_back(LinkOutput::Signal(id, signal));
     }
 
+    /// How the link ends: whether it worked before decides.
+    pub(super) fn ended(&self, open: DisconnectReason, never: FailReason) -> Ended {
+        if self.usable { Ended::Disconnected(open) } else { Ended::Failed(never) }
+    }
+
+    /// Ends the link for a reason of this node's, and the connection in use with it.
+    pub(super) fn end_here(&mut self, now: Instant, open: DisconnectReason, never: FailReason, tell: &str) {
+        let ended = self.ended(open, never);
+        match (&self.state, &mut self.attempt) {
+            (State::First | State::Direct, Some(attempt)) => attempt.peer.close_because(now, ended, tell),
+            _ => self.end(ended, Some(tell)),
+        }
+    }
+
     /// The one way out. `tell` is what the other node is told; `None` when it knows already, or is told by the connection.
     pub(super) fn end(&mut self, ended: Ended, tell: Option<&str>) {
         if matches!(self.state, State::Ended) {
@@ -166,7 +180,6 @@ impl Link {
         }
         self.answer_due = false;
         let received = self.incoming.confirm();
-        let (messages, streams) = (Vec::new(), Vec::new());
-        Some(Relayed { routing, open: false, reply: false, gone, received, first: 0, messages, streams })
+        Some(Relayed { reply: false, gone, received, ..Relayed::question(routing) })
     }
 }

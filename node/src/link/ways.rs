@@ -17,6 +17,11 @@ const POSTPONED: Duration = Duration::from_secs(1);
 /// A link whose direct path is lost when there has been no router for so long is not kept.
 const OFFLINE_TOO_LONG: Duration = Duration::from_secs(5);
 
+/// Why an attempt that still goes on gets the detour.
+pub(super) fn no_path_within(timeout: Duration) -> FailReason {
+    FailReason::Ice { timeout, remote_candidates: 0, servers: Vec::new() }
+}
+
 impl Link {
     /// Another connection for this link.
     pub(crate) fn begin_attempt(&mut self, mut peer: Peer, correlation_id: String, generation: u32) {
@@ -99,6 +104,14 @@ impl Link {
         Ok(())
     }
 
+    /// An attempt failed: the offerer makes another one.
+    fn attempt_later(&mut self, now: Instant, rng: &mut StdRng) {
+        let at = now + self.retry.next(rng);
+        if let State::Detour(detour) = &mut self.state {
+            detour.offer_at = (self.role == Role::Offerer).then_some(at);
+        }
+    }
+
     /// No attempt could be made now.
     pub(crate) fn postpone_attempt(&mut self, now: Instant) {
         self.dirty = true;
@@ -151,14 +164,7 @@ impl Link {
     pub(super) fn note_relayed(&mut self, now: Instant, theirs: RoutingMode) {
         if matches!(self.state, State::First) && self.routing.relays() && theirs.relays() {
             // It has begun the detour, perhaps because it cannot do otherwise.
-            self.detour(
-                now,
-                FailReason::Ice {
-                    timeout: now.saturating_duration_since(self.began),
-                    remote_candidates: 0,
-                    servers: Vec::new(),
-                },
-            );
+            self.detour(now, no_path_within(now.saturating_duration_since(self.began)));
         }
         let (link, peer, router) = (self.number, self.remote.clone(), self.router);
         let State::Detour(detour) = &mut self.state else { return };
@@ -250,19 +256,16 @@ impl Link {
         self.drop_attempt();
         let offline_for =
             self.offline_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        match (&mut self.state, ended) {
+        match (&self.state, ended) {
             (State::Ended, _) => {}
-            (State::Detour(detour), _) => {
-                let wait = self.retry.next(rng);
-                detour.offer_at = (self.role == Role::Offerer).then(|| now + wait);
-            }
+            (State::Detour(_), _) => self.attempt_later(now, rng),
             (State::First, Ended::Failed(why)) if !self.routing.relays() => {
                 let reason = why.to_string();
                 self.end(Ended::Failed(why), Some(&reason));
             }
             (_, Ended::Failed(why)) => {
-                let wait = self.retry.next(rng);
-                self.start_detour(now, why, false, (self.role == Role::Offerer).then(|| now + wait));
+                self.start_detour(now, why, false, None);
+                self.attempt_later(now, rng);
             }
             // The router has been gone for as long as the peer: most likely it is the peer's own.
             (_, Ended::Disconnected(why)) if offline_for >= OFFLINE_TOO_LONG => {
@@ -278,13 +281,12 @@ impl Link {
     /// A connection was ended on purpose: the link's own, or an attempt beside the detour.
     pub(super) fn on_ended(&mut self, now: Instant, rng: &mut StdRng, ended: Ended) {
         let is_own = self.attempt.as_ref().is_some_and(|a| a.correlation_id == self.correlation_id);
-        match &mut self.state {
+        match &self.state {
             State::Ended => {}
             // Told with the link's own id, so that the other node has ended it as well.
             State::Detour(_) if is_own => self.end(ended, None),
-            State::Detour(detour) => {
-                let wait = self.retry.next(rng);
-                detour.offer_at = (self.role == Role::Offerer).then(|| now + wait);
+            State::Detour(_) => {
+                self.attempt_later(now, rng);
                 self.drop_attempt();
             }
             // Its goodbye follows; then it is gone, and the link with it.
@@ -295,12 +297,7 @@ impl Link {
     /// There was no sign of the other node for too long.
     pub(super) fn lose(&mut self) {
         let State::Detour(detour) = &self.state else { return };
-        let ended = if self.usable {
-            Ended::Disconnected(DisconnectReason::Lost)
-        } else {
-            Ended::Failed(detour.why.clone())
-        };
-        self.end(ended, Some("connection lost"));
+        self.end(self.ended(DisconnectReason::Lost, detour.why.clone()), Some("connection lost"));
     }
 
     /// Ends the link from this side. The other node is told.
@@ -308,14 +305,7 @@ impl Link {
         self.dirty = true;
         match (&self.state, &mut self.attempt) {
             (State::First | State::Direct, Some(attempt)) => attempt.peer.close(now, reason),
-            _ => {
-                let ended = if self.usable {
-                    Ended::Disconnected(DisconnectReason::Local)
-                } else {
-                    Ended::Failed(FailReason::CalledOff)
-                };
-                self.end(ended, Some(reason));
-            }
+            _ => self.end(self.ended(DisconnectReason::Local, FailReason::CalledOff), Some(reason)),
         }
     }
 
@@ -343,12 +333,8 @@ impl Link {
             (State::Direct, Some(_)) => self.on_gone_there(now),
             (State::Detour(_), Some(attempt)) if !of_link => attempt.peer.handle_disconnected(now, reason),
             (State::Detour(_), _) if of_link => {
-                let ended = if self.usable {
-                    Ended::Disconnected(DisconnectReason::Remote(reason.map(str::to_owned)))
-                } else {
-                    Ended::Failed(FailReason::Declined(reason.unwrap_or("no reason given").to_owned()))
-                };
-                self.end(ended, None);
+                let declined = FailReason::Declined(reason.unwrap_or("no reason given").to_owned());
+                self.end(self.ended(DisconnectReason::Remote(reason.map(str::to_owned)), declined), None);
             }
             _ => {}
         }

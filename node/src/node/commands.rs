@@ -62,8 +62,7 @@ impl Node {
     /// When it cannot even be begun.
     pub fn connect(&mut self, now: Instant, router: RouterId, session: &str) -> Result<LinkId, ConnectError> {
         self.now = now;
-        let own = self.routers.get(usize::from(router.0)).and_then(|entry| entry.session.id());
-        let own = own.ok_or(ConnectError::RouterOffline(router))?.to_owned();
+        let own = self.own_session(router).ok_or(ConnectError::RouterOffline(router))?.to_owned();
         if session == own {
             return Err(ConnectError::OwnSession);
         }

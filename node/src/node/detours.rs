@@ -36,23 +36,22 @@ impl Node {
             }
             return self.refuse(router, from, &correlation_id, NO_SUCH_LINK);
         }
-        if let Some((id, ours)) = self.crossing(router, &from, true) {
-            if ours {
-                return debug!(link:% = id; "crossing link ignored: ours stands");
+        let id = match self.crossing(router, &from, true) {
+            Some((id, true)) => return debug!(link:% = id; "crossing link ignored: ours stands"),
+            Some((id, false)) => {
+                self.answer_instead(id, correlation_id, None);
+                id
             }
-            self.answer_instead(id, correlation_id, None);
-            if let Some(link) = self.links.get_mut(&id) {
-                link.handle_relay(now, &from, relayed);
+            None => {
+                let relays = self.local.config.routing.relays();
+                let reason = if relays { self.limit() } else { Some("this node relays nothing") };
+                if let Some(reason) = reason {
+                    self.counters.offers_refused += 1;
+                    return self.refuse(router, from, &correlation_id, reason);
+                }
+                self.add_link(None, Role::Answerer, router, from.clone(), correlation_id)
             }
-            return;
-        }
-        let reason =
-            if self.local.config.routing.relays() { self.limit() } else { Some("this node relays nothing") };
-        if let Some(reason) = reason {
-            self.counters.offers_refused += 1;
-            return self.refuse(router, from, &correlation_id, reason);
-        }
-        let id = self.add_link(None, Role::Answerer, router, from.clone(), correlation_id);
+        };
         if let Some(link) = self.links.get_mut(&id) {
             link.handle_relay(now, &from, relayed);
         }
@@ -62,9 +61,10 @@ impl Node {
     pub(super) fn offer_again(&mut self, id: LinkId) {
         let now = self.now;
         let full = self.links_in_progress() >= self.local.config.max_offers_in_progress;
+        let own = self.links.get(&id).and_then(|link| self.own_session(link.router()));
+        let own = own.filter(|_| !full).map(str::to_owned);
         let Some(link) = self.links.get_mut(&id) else { return };
-        let own = self.routers.get(usize::from(link.router().0)).and_then(|entry| entry.session.id());
-        let Some(own) = own.filter(|_| !full).map(str::to_owned) else { return link.postpone_attempt(now) };
+        let Some(own) = own else { return link.postpone_attempt(now) };
         let (of, generation, remote) =
             (link.correlation_id().to_owned(), link.next_generation(), link.remote().to_owned());
         let correlation_id = self.correlation_id(&own, &remote);

@@ -30,7 +30,7 @@ impl Node {
     /// Somebody announced itself: perhaps the other node of a link, with another session.
     pub(super) fn look_for_links(&mut self, info: &PeerInfo) {
         let router = info.router;
-        let Some(own) = self.own_session(router) else { return };
+        let Some(own) = self.own_session(router).map(str::to_owned) else { return };
         let mut proofs = Vec::new();
         for link in self.links.values_mut().filter(|link| link.router() == router) {
             if link.remote() == info.session {
@@ -48,7 +48,7 @@ impl Node {
 
     /// Takes a proof. Says whether it was one.
     pub(super) fn on_proof(&mut self, router: RouterId, from: &str, text: &str) -> bool {
-        let Some(own) = self.own_session(router) else { return false };
+        let Some(own) = self.own_session(router).map(str::to_owned) else { return false };
         let mut links = self.links.values_mut().filter(|link| link.router() == router);
         let Some(link) = links.find(|link| proof(link.correlation_id(), from, &own) == text) else {
             return false;
@@ -57,10 +57,6 @@ impl Node {
         link.follow(from.to_owned());
         link.answer_soon();
         true
-    }
-
-    pub(super) fn own_session(&self, router: RouterId) -> Option<String> {
-        self.routers.get(usize::from(router.0))?.session.id().map(str::to_owned)
     }
 }
 

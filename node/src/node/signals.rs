@@ -89,9 +89,9 @@ impl Node {
             self.counters.offers_refused += 1;
             return debug!(link:% = id; "restart offer ignored: too many offers");
         }
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let own = self.routers.get(usize::from(link.router().0)).and_then(|entry| entry.session.id());
+        let own = self.links.get(&id).and_then(|link| self.own_session(link.router()));
         let ours_stands = own.is_some_and(|own| own < from.as_str());
+        let Some(link) = self.links.get_mut(&id) else { return };
         match link.attempt(correlation_id) {
             Some(peer) => {
                 if peer.handle_restart_offer(now, number, sdp, ours_stands) {
@@ -177,7 +177,7 @@ impl Node {
     pub(super) fn crossing(&self, router: RouterId, from: &str, edge: bool) -> Option<(LinkId, bool)> {
         let crossed = |l: &Link| l.router() == router && l.remote() == from && l.may_be_crossed();
         let (id, _) = self.links.iter().find(|(_, link)| crossed(link))?;
-        let own = self.routers.get(usize::from(router.0))?.session.id()?;
+        let own = self.own_session(router)?;
         Some((*id, !edge || own < from))
     }
 

@@ -12,16 +12,36 @@ def sh(command):
         raise RuntimeError(f"{command}: {done.stderr.strip()}")
 
 
+class Hosts:
+    """Namespaces that are there while they are used."""
 
-class Network:
+    HOSTS = ()
+
+    def __enter__(self):
+        for host in self.HOSTS:
+            sh(f"ip netns add {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}{host} link set lo up")
+        self.connect()
+        return self
+
+    def __exit__(self, *_):
+        for host in self.HOSTS:
+            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
+
+    def bridge(self, host, address):
+        """A bridge called wire, on which the host itself has an address."""
+        sh(f"ip -n {PREFIX}{host} link add wire type bridge")
+        sh(f"ip -n {PREFIX}{host} addr add {address}/24 dev wire")
+        sh(f"ip -n {PREFIX}{host} link set wire up")
+
+
+class Network(Hosts):
     """A hub that routes between the subnets of the hosts a and b, and holds the router's address."""
 
     ROUTER = ("hub", "10.77.0.1")
+    HOSTS = ("hub", "a", "b")
 
-    def __enter__(self):
-        for host in ("hub", "a", "b"):
-            sh(f"ip netns add {PREFIX}{host}")
-            sh(f"ip -n {PREFIX}{host} link set lo up")
+    def connect(self):
         sh(f"ip -n {PREFIX}hub addr add 10.77.0.1/32 dev lo")
         self.on("hub", "sysctl -qw net.ipv4.ip_forward=1")
         for host, net in (("a", 1), ("b", 2)):
@@ -29,11 +49,6 @@ class Network:
             sh(f"ip -n {PREFIX}hub link set to-{host} up")
             sh(f"ip -n {PREFIX}{host} link set eth0 up")
             self.join(host, net)
-        return self
-
-    def __exit__(self, *_):
-        for host in ("hub", "a", "b"):
-            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
 
     def on(self, host, command):
         sh(f"ip netns exec {PREFIX}{host} {command}")
@@ -52,19 +67,14 @@ class Network:
         self.join(host, new)
 
 
-class Nats:
+class Nats(Hosts):
     """The hosts x and y, each behind its own NAT; the router and a TURN server on the public network between them."""
 
     ROUTER = ("public", PUBLIC)
     HOSTS = ("public", "nat-x", "nat-y", "x", "y")
 
-    def __enter__(self):
-        for host in self.HOSTS:
-            sh(f"ip netns add {PREFIX}{host}")
-            sh(f"ip -n {PREFIX}{host} link set lo up")
-        sh(f"ip -n {PREFIX}public link add wire type bridge")
-        sh(f"ip -n {PREFIX}public addr add {PUBLIC}/24 dev wire")
-        sh(f"ip -n {PREFIX}public link set wire up")
+    def connect(self):
+        self.bridge("public", PUBLIC)
         # As on the Internet, what is sent to private addresses vanishes.
         sh(f"ip -n {PREFIX}public link add void type veth peer name abyss")
         sh(f"ip -n {PREFIX}public link set abyss up")
@@ -83,11 +93,6 @@ class Nats:
             sh(f"ip -n {PREFIX}{host} link set eth0 up")
             sh(f"ip -n {PREFIX}{host} route add default via {private}.1")
             sh(f"ip netns exec {nat} sysctl -qw net.ipv4.ip_forward=1")
-        return self
-
-    def __exit__(self, *_):
-        for host in self.HOSTS:
-            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
 
     def translate(self, of_x, of_y, forwarded=None, never="ct state invalid"):
         """Sets both NATs up anew. As every router for homes does, they drop what nobody inside has asked for, but for what is sent to
@@ -110,7 +115,7 @@ class Nats:
             subprocess.run(command, input=rules, text=True, check=True)
 
 
-class Link:
+class Link(Hosts):
     """The hosts left and right on one cable, with IPv6 link-local addresses that nobody gave them; and with IPv4 addresses, so that they
     reach the router, which is beside them on a third host."""
 
@@ -118,24 +123,14 @@ class Link:
     HOSTS = ("switch", "left", "right")
     NUMBERS = {"left": 2, "right": 3}
 
-    def __enter__(self):
-        for host in self.HOSTS:
-            sh(f"ip netns add {PREFIX}{host}")
-            sh(f"ip -n {PREFIX}{host} link set lo up")
-        sh(f"ip -n {PREFIX}switch link add wire type bridge")
-        sh(f"ip -n {PREFIX}switch addr add 10.79.0.1/24 dev wire")
-        sh(f"ip -n {PREFIX}switch link set wire up")
+    def connect(self):
+        self.bridge("switch", "10.79.0.1")
         for host, number in self.NUMBERS.items():
             sh(f"ip -n {PREFIX}switch link add to-{host} type veth peer name eth0 netns {PREFIX}{host}")
             sh(f"ip -n {PREFIX}switch link set to-{host} master wire up")
             sh(f"ip -n {PREFIX}{host} link set eth0 addrgenmode none up")
             sh(f"ip -n {PREFIX}{host} addr add 10.79.0.{number}/24 dev eth0")
             sh(f"ip -n {PREFIX}{host} addr add fe80::1:{number}/64 dev eth0 nodad")
-        return self
-
-    def __exit__(self, *_):
-        for host in self.HOSTS:
-            subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
 
     def allow_udp_over_ipv4(self, allowed):
         rule = "" if allowed else "meta l4proto udp drop;"

@@ -5,6 +5,7 @@
 
 mod hidden;
 mod settle;
+mod stock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use router_lite::{ConnectionId, Now, Origin, Router};
 
 use crate::network::{Faults, Network};
+use stock::Core;
+pub use stock::Stock;
 
 /// The one router every node dials.
 const ROUTER: RouterId = RouterId::FIRST;
@@ -30,7 +33,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub struct NodeId(usize);
 
 struct SimNode {
-    core: Node,
+    core: Core,
     address: SocketAddr,
     session: Option<String>,
     connection: Option<ConnectionId>,
@@ -143,10 +146,15 @@ impl World {
 
     /// Adds a node.
     pub fn node_with(&mut self, config: NodeConfig) -> NodeId {
+        let core = Node::new(self.seed32(), self.now, config, 1).expect("a valid configuration");
+        self.host(|_| Core::Node(Box::new(core)))
+    }
+
+    fn host(&mut self, core: impl FnOnce(SocketAddr) -> Core) -> NodeId {
         let index = self.nodes.len();
         let last = u8::try_from(index + 1).expect("few nodes");
         let address = SocketAddr::from(([10, 0, 0, last], 5000));
-        let core = Node::new(self.seed32(), self.now, config, 1).expect("a valid configuration");
+        let core = core(address);
         self.nodes.push(SimNode {
             core,
             address,
@@ -197,7 +205,7 @@ impl World {
     /// What the node says.
     pub fn connect_to(&mut self, a: NodeId, session: &str) -> Result<LinkId, ConnectError> {
         let now = self.now;
-        let link = self.at(a.0).core.connect(now, ROUTER, session);
+        let link = self.at(a.0).core.node().connect(now, ROUTER, session);
         self.settle();
         link
     }
@@ -205,7 +213,7 @@ impl World {
     /// Gives the node's core an order.
     pub fn with_node<T>(&mut self, node: NodeId, act: impl FnOnce(&mut Node, Instant) -> T) -> T {
         let now = self.now;
-        let result = act(&mut self.at(node.0).core, now);
+        let result = act(self.at(node.0).core.node(), now);
         self.settle();
         result
     }
@@ -388,7 +396,7 @@ impl World {
         match arrival {
             Arrival::Datagram { to, source, destination, bytes } => {
                 let node = self.at(to);
-                if node.dead || node.address != destination {
+                if node.dead || node.address.ip() != destination.ip() {
                     return; // or it has moved since
                 }
                 node.core.handle_input(now, Input::Datagram { source, destination, bytes: &bytes });

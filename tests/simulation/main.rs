@@ -1,5 +1,6 @@
 //! Scenarios in virtual time: real cores over a simulated, seeded network. Every assertion prints its seed.
 
+mod crossing_calls;
 mod establishing;
 mod failing;
 mod hostile;

@@ -15,11 +15,13 @@ pub mod config;
 pub mod driver;
 pub mod event;
 pub mod ice_servers;
+pub mod identity;
 pub mod limits;
 mod link;
 pub mod mdns;
 pub mod metrics;
 pub mod node;
+pub mod pairs;
 pub mod peer;
 pub mod pipe;
 pub mod queue;
@@ -36,8 +38,10 @@ pub use event::{
     RouterId, Step,
 };
 pub use ice_servers::{IceServer, ServerAddress, ServerFault, ServerId, ServerInfo, ServerState};
+pub use identity::{DeviceId, DeviceIdError, Identity};
 pub use metrics::Metrics;
 pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output};
+pub use pairs::{Pair, PairError, PairKey, Pairs};
 pub use peer::SendError;
 pub use wake::Wake;
 

@@ -163,6 +163,15 @@ pub const MAX_ADDRESSES_PER_NAME: usize = 4;
 /// Longest mDNS message that is read: one Ethernet frame. An answer to a question of ours takes a tenth of it.
 pub const MAX_MDNS_MESSAGE_BYTES: usize = 1500;
 
+/// Paired devices. More than a household has; each costs about half a kilobyte.
+pub const MAX_PAIRS: usize = 64;
+
+/// Addresses remembered of a paired device: where it was met last. The oldest is forgotten for a new one.
+pub const MAX_PAIR_ADDRESSES: usize = 4;
+
+/// Longest of these addresses: a host's name of 253 bytes would fit with little else.
+pub const MAX_PAIR_ADDRESS_BYTES: usize = 256;
+
 const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);

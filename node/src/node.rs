@@ -8,6 +8,7 @@
 //! [`Node::disconnect`]), then [`Node::poll_output`] until [`Output::Idle`]; only then wait, at the latest until its `wake`.
 //! Up to [`crate::peer::MAX_DATAGRAMS_PER_DRAIN`] datagrams may be fed before one drain.
 
+mod assembly;
 pub(crate) mod bucket;
 mod commands;
 mod counters;
@@ -28,22 +29,23 @@ use std::time::Instant;
 use bytes::Bytes;
 use log::debug;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use router_lite::exposition::Histogram;
 
+pub use assembly::NodeError;
 pub use commands::{ConnectError, LinkInfo};
 pub use counters::Counters;
 pub(crate) use counters::ROUND_TRIP_SECONDS;
 
 use crate::burst::Burst;
-use crate::config::{ConfigError, NodeConfig};
+use crate::config::NodeConfig;
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
 use crate::ice_servers::{Gathered, IceServers, ServerId};
-use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND};
+use crate::identity::Identity;
 use crate::link::{Link, LinkOutput};
 use crate::mdns::Resolver;
-use crate::peer::{Certificate, CertificateError, Setup};
-use crate::session::{Identity, Session, SessionOutput};
+use crate::pairs::Pairs;
+use crate::peer::Setup;
+use crate::session::{Session, SessionOutput};
 use crate::wake::Wake;
 use bucket::Bucket;
 use early::EarlyCandidates;
@@ -136,7 +138,7 @@ struct Bursts {
 /// What every link needs to know of its node.
 struct Local {
     config: NodeConfig,
-    certificate: Certificate,
+    identity: Identity,
     addresses: Vec<SocketAddr>,
     gathered: Vec<Gathered>,
 }
@@ -144,7 +146,7 @@ struct Local {
 impl Local {
     fn setup(&self, edge: bool) -> Setup<'_> {
         Setup {
-            certificate: &self.certificate,
+            certificate: self.identity.certificate(),
             edge,
             addresses: &self.addresses,
             gathered: &self.gathered,
@@ -158,6 +160,7 @@ impl Local {
 /// The node.
 pub struct Node {
     local: Local,
+    pairs: Pairs,
     rng: StdRng,
     /// The time of the current input.
     now: Instant,
@@ -189,71 +192,7 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Why a node could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// A configuration value is out of its range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// No certificate.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-}
-
 impl Node {
-    /// A node that will dial `routers` routers (at most [`MAX_ROUTERS`]), numbered from 0.
-    ///
-    /// # Errors
-    /// When a configuration value is out of its range.
-    pub fn new(seed: [u8; 32], now: Instant, config: NodeConfig, routers: usize) -> Result<Self, NodeError> {
-        config.check()?;
-        if routers > MAX_ROUTERS {
-            let (value, expected) = (routers.to_string(), "at most 4");
-            return Err(ConfigError { field: "routers", value, expected }.into());
-        }
-        let mut rng = StdRng::from_seed(seed);
-        let certificate = Certificate::generate(&mut rng)?;
-        let identity = Identity {
-            name: config.name.clone(),
-            token: config.token.clone(),
-            instance: format!("{:016x}", rng.next_u64()),
-            keep_alive: config.keep_alive,
-        };
-        let routers = (0..routers)
-            .map(|_| {
-                let mut seed = [0; 32];
-                rng.fill_bytes(&mut seed);
-                Router { session: Session::new(seed, now, identity.clone()), wake: None, dirty: true }
-            })
-            .collect();
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        let servers = IceServers::new(now, StdRng::from_seed(seed), &config.ice_servers);
-        let offers_at_once = u32::try_from(config.max_offers_in_progress).unwrap_or(u32::MAX);
-        let offers_per_second = config.offers_per_second;
-        Ok(Self {
-            local: Local { config, certificate, addresses: Vec::new(), gathered: Vec::new() },
-            rng,
-            now,
-            routers,
-            links: BTreeMap::new(),
-            next_link: 0,
-            roster: Roster::default(),
-            early: EarlyCandidates::default(),
-            servers,
-            names: Resolver::new(now),
-            offers: Bucket::new(now, offers_at_once, offers_per_second),
-            refusals: Bucket::new(now, offers_at_once, REFUSALS_PER_SECOND),
-            relayed: Bucket::new(now, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND),
-            bursts: Bursts::default(),
-            out: VecDeque::new(),
-            counters: Counters::default(),
-            round_trips: Histogram::new(&ROUND_TRIP_SECONDS),
-            history: History::default(),
-        })
-    }
-
     /// Takes what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
@@ -328,10 +267,22 @@ impl Node {
         &self.local.config.name
     }
 
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.local.identity
+    }
+
+    /// The devices it is paired with.
+    #[must_use]
+    pub fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
     /// The SHA-256 fingerprint of this node's DTLS certificate.
     #[must_use]
     pub fn fingerprint(&self) -> &[u8; 32] {
-        self.local.certificate.fingerprint()
+        self.local.identity.fingerprint()
     }
 
     /// Our session id on this router, while it knows us.

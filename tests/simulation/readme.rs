@@ -106,6 +106,11 @@ fn the_readme_states_the_limits_that_are_in_force() {
                 node::CONTROL_DEADLINE.as_secs()
             ),
         ),
+        ("node: paired devices", node::MAX_PAIRS.to_string()),
+        (
+            "node: addresses remembered of a paired device",
+            format!("{}, {} bytes", node::MAX_PAIR_ADDRESSES, node::MAX_PAIR_ADDRESS_BYTES),
+        ),
     ];
     for (what, limit) in rows {
         let row = format!("| {what} | {limit} |");

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use router_lite::{Config as RouterConfig, Server, ServerError};
 use smol::channel::bounded;
 use smol::{LocalExecutor, Task, Timer};
@@ -19,8 +21,10 @@ use super::websocket::RouterUrl;
 use super::{Driver, clock};
 use crate::config::{ConfigError, NodeConfig};
 use crate::ice_servers::IceServer;
+use crate::identity::Identity;
 use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
 use crate::node::{Node, NodeError};
+use crate::pairs::Pairs;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,8 @@ pub struct NodeBuilder {
     embedded: Option<RouterConfig>,
     loopback: Loopback,
     udp_port: u16,
+    identity: Option<Identity>,
+    pairs: Pairs,
 }
 
 /// A node at work.
@@ -134,6 +140,20 @@ impl NodeBuilder {
         self
     }
 
+    /// Who the node is. Without this it gets a new identity at every start.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The devices it is paired with. Default none.
+    #[must_use]
+    pub fn pairs(mut self, pairs: Pairs) -> Self {
+        self.pairs = pairs;
+        self
+    }
+
     /// Starts the node on `executor`.
     ///
     /// # Errors
@@ -164,7 +184,12 @@ impl NodeBuilder {
         routers.extend(self.routers.into_iter().map(RouterAddress::Url));
 
         let (resolver, resolved) = Resolver::new(Rc::clone(executor), &self.config.ice_servers);
-        let node = Node::new(seed()?, clock::now(), self.config, routers.len())?;
+        let identity = match self.identity {
+            Some(identity) => identity,
+            None => Identity::generate(&mut StdRng::from_seed(seed()?)).map_err(NodeError::from)?,
+        };
+        let node =
+            Node::with_identity(seed()?, clock::now(), self.config, routers.len(), identity, self.pairs)?;
         let (commands, command_queue) = bounded(COMMAND_QUEUE);
         let (event_queue, events) = events::queue();
         let (connections, news) = Routers::new(Rc::clone(executor), routers.clone());

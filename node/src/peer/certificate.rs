@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use p256::SecretKey;
 use p256::ecdsa::{DerSignature, SigningKey};
-use p256::pkcs8::EncodePrivateKey;
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use str0m::config::DtlsCert;
@@ -15,20 +15,34 @@ use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
 use x509_cert::certificate::TbsCertificate;
 use x509_cert::der::asn1::GeneralizedTime;
-use x509_cert::der::{DateTime, Encode};
+use x509_cert::der::{DateTime, Decode, Encode};
 use x509_cert::ext::Extension;
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 use x509_cert::time::{Time, Validity};
+use zeroize::Zeroize;
 
 /// 2000-01-01T00:00:00Z.
 const NOT_BEFORE: Duration = Duration::from_secs(946_684_800);
 
-/// Why a certificate could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot create the DTLS certificate: {0}")]
-pub struct CertificateError(String);
+/// Why there is no certificate.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// None could be made.
+    #[error("cannot create the DTLS certificate: {0}")]
+    Create(String),
+    /// What was given is not a certificate.
+    #[error("not a certificate: {0}")]
+    Certificate(String),
+    /// What was given is not a private key for ECDSA on P-256 (PKCS #8).
+    #[error("not a P-256 private key")]
+    PrivateKey,
+    /// The certificate is for another key.
+    #[error("the private key does not belong to the certificate")]
+    Mismatch,
+}
 
 /// A certificate and its key, with the fingerprint other peers see.
 #[derive(Clone)]
@@ -61,8 +75,41 @@ impl Certificate {
         .to_der()
         .map_err(fault)?;
         let private_key = secret.to_pkcs8_der().map_err(fault)?.as_bytes().to_vec();
+        Ok(Self::from_checked(certificate, private_key))
+    }
+
+    /// A certificate made before, and its key: what [`Self::der`] and [`Self::private_key_der`] returned.
+    ///
+    /// # Errors
+    /// When either does not parse, or they do not belong together.
+    pub fn from_der(certificate: &[u8], private_key: &[u8]) -> Result<Self, CertificateError> {
+        let parsed = x509_cert::Certificate::from_der(certificate);
+        let parsed = parsed.map_err(|error| CertificateError::Certificate(error.to_string()))?;
+        // What is wrong with a secret is not told in detail.
+        let secret = SecretKey::from_pkcs8_der(private_key).map_err(|_| CertificateError::PrivateKey)?;
+        let signer = SigningKey::from(&secret);
+        let key = SubjectPublicKeyInfo::from_key(signer.verifying_key()).map_err(fault)?;
+        if *parsed.tbs_certificate().subject_public_key_info() != key {
+            return Err(CertificateError::Mismatch);
+        }
+        Ok(Self::from_checked(certificate.to_vec(), private_key.to_vec()))
+    }
+
+    fn from_checked(certificate: Vec<u8>, private_key: Vec<u8>) -> Self {
         let fingerprint = Sha256::digest(&certificate).into();
-        Ok(Self { dtls: DtlsCert { certificate, private_key }, fingerprint })
+        Self { dtls: DtlsCert { certificate, private_key }, fingerprint }
+    }
+
+    /// The certificate (DER).
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.dtls.certificate
+    }
+
+    /// Its private key (PKCS #8, DER): a secret, for whoever stores it and nobody else.
+    #[must_use]
+    pub fn private_key_der(&self) -> &[u8] {
+        &self.dtls.private_key
     }
 
     /// SHA-256 over the DER certificate: what `a=fingerprint` says (RFC 8122).
@@ -73,6 +120,12 @@ impl Certificate {
 
     pub(super) fn to_dtls(&self) -> DtlsCert {
         self.dtls.clone()
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        self.dtls.private_key.zeroize();
     }
 }
 
@@ -103,7 +156,7 @@ fn validity() -> Result<Validity, CertificateError> {
 }
 
 fn fault(error: impl std::fmt::Display) -> CertificateError {
-    CertificateError(error.to_string())
+    CertificateError::Create(error.to_string())
 }
 
 /// Issuer and subject are the same, and there are no extensions: nobody validates a chain here.
@@ -135,7 +188,6 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use x509_cert::Certificate as Parsed;
-    use x509_cert::der::Decode;
 
     use super::*;
 
@@ -153,5 +205,21 @@ mod tests {
         let of = |seed| *Certificate::generate(&mut StdRng::from_seed([seed; 32])).unwrap().fingerprint();
         assert_ne!(of(1), of(2));
         assert_eq!(of(1), of(1));
+    }
+    #[test]
+    fn a_certificate_comes_back_from_its_parts_and_from_no_others() {
+        let of = |seed| Certificate::generate(&mut StdRng::from_seed([seed; 32])).unwrap();
+        let (one, other) = (of(1), of(2));
+        let again = Certificate::from_der(one.der(), one.private_key_der()).unwrap();
+        assert_eq!(again.fingerprint(), one.fingerprint());
+
+        let fault = |certificate, key| Certificate::from_der(certificate, key).unwrap_err();
+        assert_eq!(fault(one.der(), other.private_key_der()), CertificateError::Mismatch);
+        assert_eq!(fault(one.der(), b"no key"), CertificateError::PrivateKey);
+        let longer = [one.der(), b"x"].concat();
+        for broken in [&b""[..], b"no certificate", &one.der()[1..], &longer] {
+            let fault = fault(broken, one.private_key_der());
+            assert!(matches!(fault, CertificateError::Certificate(_)), "{fault:?}");
+        }
     }
 }

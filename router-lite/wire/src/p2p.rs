@@ -6,6 +6,7 @@ mod announce;
 mod candidate;
 mod relay;
 mod relay_frame;
+mod sealed;
 mod signal;
 
 use alloc::string::String;
@@ -16,6 +17,7 @@ pub use announce::{FeatureList, PeerAnnounce};
 pub use candidate::{CandidateError, CandidateInit};
 pub use relay::encode_signal_with_from;
 pub use relay_frame::RelayFrame;
+pub use sealed::SealedFrame;
 pub use signal::{P2pSignal, SignalBody};
 
 /// Where peers say that they are there.

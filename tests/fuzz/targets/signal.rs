@@ -5,7 +5,7 @@ use clasp_wire::{
     EncodeError, Message, Value,
     message::{Body, Publish},
     p2p::{
-        CandidateInit, P2pSignal, PeerAnnounce, RelayFrame, SignalBody, encode_signal_with_from, target_session,
+        CandidateInit, P2pSignal, PeerAnnounce, RelayFrame, SealedFrame, SignalBody, encode_signal_with_from, target_session,
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
         if let Body::Value(value) = publish.body {
             signal(value);
             relayed(value);
+            sealed(value);
             announce(value);
         }
     }
@@ -79,6 +80,15 @@ fn relayed(value: Value<'_>) {
     if sent.encode_publish("you", &mut frame).is_ok() {
         let Body::Value(value) = decode(&frame).body else { panic!("no value") };
         assert_eq!(RelayFrame::from_value(value), Ok(Some(RelayFrame { first, ..sent })));
+    }
+}
+
+fn sealed(value: Value<'_>) {
+    let Ok(Some(sent)) = SealedFrame::from_value(value) else { return };
+    let mut frame = Vec::new();
+    if sent.encode_publish("you", &mut frame).is_ok() {
+        let Body::Value(value) = decode(&frame).body else { panic!("no value") };
+        assert_eq!(SealedFrame::from_value(value), Ok(Some(sent)));
     }
 }
 

@@ -348,3 +348,59 @@ fn relayed_messages_with_a_wrong_field_are_refused_and_other_signals_left_to_oth
     }
     assert_eq!(RelayFrame::from_value(Value::Null), Err(SignalError::NotAMap));
 }
+
+#[test]
+fn a_sealed_signal_reads_back_as_it_was_sent_and_a_router_puts_the_sender_in() {
+    let sent = SealedFrame {
+        from: "forged",
+        correlation_id: "link",
+        device: "device",
+        nonce: b"0123456789abcdef",
+        sealed: b"sealed",
+    };
+    let mut frame = vec![];
+    sent.encode_publish(TO, &mut frame).unwrap();
+    let mut stamped = vec![];
+    encode_signal_with_from(&decode(&frame), FROM, &mut stamped).unwrap();
+    let publish = decode(&stamped);
+    assert_eq!(target_session(publish.address), Some(TO));
+    assert_eq!(SealedFrame::from_value(value(&publish)), Ok(Some(SealedFrame { from: FROM, ..sent })));
+    assert_eq!(RelayFrame::from_value(value(&publish)), Ok(None));
+    assert_eq!(
+        P2pSignal::from_value(value(&publish)),
+        Err(SignalError::UnknownType),
+        "as a stock peer sees it"
+    );
+}
+
+#[test]
+fn a_sealed_signal_with_a_wrong_field_is_refused() {
+    let bytes = |key, bytes| Entry { key, value: Value::Bytes(bytes) };
+    let good = [
+        text("type", "sealed"),
+        text("from", FROM),
+        text("correlation_id", "c"),
+        text("device", "d"),
+        bytes("nonce", &[0; 16]),
+        bytes("sealed", &[]),
+    ];
+    let read = |entries: &[Entry<'_>]| {
+        SealedFrame::from_value(Value::Map(Seq::items(entries))).map(|read| read.is_some())
+    };
+    assert_eq!(read(&good), Ok(true));
+    for missing in 0..good.len() {
+        let without: Vec<_> = good.iter().filter(|entry| entry.key != good[missing].key).copied().collect();
+        assert_eq!(read(&without), Err(SignalError::Missing(good[missing].key)));
+    }
+    let wrong = [
+        bytes("nonce", &[0; 15]),
+        bytes("nonce", &[0; 17]),
+        text("nonce", "x"),
+        text("sealed", "x"),
+        bytes("device", &[]),
+    ];
+    for entry in wrong {
+        let entries: Vec<_> = good.iter().copied().chain([entry]).collect(); // the last one counts
+        assert_eq!(read(&entries), Err(SignalError::WrongType(entry.key)));
+    }
+}

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clasp_node::{RouterUrl, RoutingMode};
+use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
 
 /// Finds peers through a CLASP router, then talks to them directly over encrypted WebRTC data channels.
@@ -98,6 +98,9 @@ struct NodeArgs {
     /// Which ways messages may take: prefer-p2p, p2p-only or relay-only. A router can read what goes through it.
     #[arg(long, value_name = "MODE", default_value_t = RoutingMode::PreferP2p)]
     routing: RoutingMode,
+    /// Whose offers are taken: `paired` devices' only, or with `open` everybody's who can reach a router of this node
+    #[arg(long, value_name = "WHOM", default_value_t = Trust::Open)]
+    trust: Trust,
     /// Use the loopback interface only
     #[arg(long)]
     loopback: bool,

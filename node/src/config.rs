@@ -72,6 +72,43 @@ impl std::str::FromStr for RoutingMode {
     }
 }
 
+/// Whose offers are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Everybody's who can reach a router of the node: for labs, and for stock peers. Paired devices still prove who they are.
+    #[default]
+    Open,
+    /// Paired devices' only.
+    Paired,
+}
+
+impl Trust {
+    /// Its name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paired => "paired",
+        }
+    }
+}
+
+impl std::fmt::Display for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Trust {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = [Self::Open, Self::Paired].into_iter().find(|trust| trust.name() == text);
+        found.ok_or_else(|| format!("{text:?} is neither open nor paired"))
+    }
+}
+
 /// How a node behaves. Defaults are listed on each field.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -93,6 +130,8 @@ pub struct NodeConfig {
     pub offers_per_second: u32,
     /// Which ways messages may take. Default [`RoutingMode::PreferP2p`].
     pub routing: RoutingMode,
+    /// Whose offers are taken. Default [`Trust::Open`].
+    pub trust: Trust,
     /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
     /// STUN and TURN servers, at most [`MAX_ICE_SERVERS`]. Default none: nobody outside is asked anything.
@@ -112,6 +151,7 @@ impl Default for NodeConfig {
             max_offers_in_progress: MAX_OFFERS_IN_PROGRESS,
             offers_per_second: OFFERS_PER_SECOND,
             routing: RoutingMode::default(),
+            trust: Trust::default(),
             send_buffer_bytes: SCTP_SEND_BUFFER_BYTES,
             ice_servers: Vec::new(),
             turn_only: false,

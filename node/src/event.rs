@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::identity::DeviceId;
+
 /// A router this node speaks to, by its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RouterId(pub(crate) u8);
@@ -114,6 +116,8 @@ pub struct PeerInfo {
     pub edge: bool,
     /// A random id of its process, if it tells one: the same in all its sessions.
     pub instance: Option<String>,
+    /// The device it says it is. Whether that is true shows when a link to it opens.
+    pub device: Option<DeviceId>,
     /// The router it announced itself on.
     pub router: RouterId,
 }

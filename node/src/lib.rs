@@ -8,6 +8,7 @@
 //! `now` and input, and return output; they own no socket, read no clock and draw no randomness of their own. The feature
 //! `driver` (default) adds the smol driver that runs a node on real sockets, and the `clasp-node` program.
 
+mod auth;
 mod backoff;
 mod burst;
 pub mod config;
@@ -26,11 +27,12 @@ pub mod peer;
 pub mod pipe;
 pub mod queue;
 mod relayed;
+mod seal;
 pub mod session;
 pub mod status;
 mod wake;
 
-pub use config::{ConfigError, NodeConfig, RoutingMode};
+pub use config::{ConfigError, NodeConfig, RoutingMode, Trust};
 #[cfg(feature = "driver")]
 pub use driver::{Events, NodeBuilder, NodeHandle, RouterUrl, Running};
 pub use event::{

@@ -32,6 +32,10 @@ pub const MAX_CORRELATION_ID_BYTES: usize = 256;
 /// Longest session id of a peer. Stock ones are 36 bytes.
 pub const MAX_SESSION_ID_BYTES: usize = 64;
 
+/// Processes of one paired device whose descriptions are remembered, so that none is taken twice; that heard first is forgotten for a
+/// new one.
+pub const MAX_AUTH_EPOCHS: usize = 8;
+
 /// Longest reason of a `disconnected` signal that we keep.
 pub const MAX_REASON_BYTES: usize = 128;
 

@@ -27,6 +27,7 @@ use crate::backoff::Backoff;
 use crate::config::RoutingMode;
 use crate::event::{Channel, Event, FailReason, LinkId, LinkState, Role, RouterId};
 use crate::limits::{MAX_RELAYED_MESSAGE_BYTES, RELAY_LIMIT};
+use crate::node::Bond;
 use crate::peer::{Peer, SendError, control};
 use crate::wake::Wake;
 use delivery::{Incoming, Outgoing};
@@ -128,6 +129,8 @@ pub(crate) struct Link {
     retry: Backoff,
     /// Since when the connection in use looks for another path.
     restarting_since: Option<Instant>,
+    /// The paired device at the other end, if it is one.
+    bond: Option<Bond>,
     /// The random id of the other node's process, as it announces it.
     instance: Option<String>,
     /// Since when we have the session on the router that replaced another.
@@ -164,6 +167,7 @@ impl Link {
             connected: false,
             retry: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             restarting_since: None,
+            bond: None,
             instance: None,
             online_again: None,
             offline_since: None,

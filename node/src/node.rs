@@ -21,6 +21,7 @@ mod rejoin;
 mod roster;
 mod servers;
 mod signals;
+mod trust;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -35,7 +36,10 @@ pub use assembly::NodeError;
 pub use commands::{ConnectError, LinkInfo};
 pub use counters::Counters;
 pub(crate) use counters::ROUND_TRIP_SECONDS;
+pub(crate) use trust::Bond;
+pub use trust::Sealed;
 
+use crate::auth::Nonce;
 use crate::burst::Burst;
 use crate::config::NodeConfig;
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
@@ -133,6 +137,7 @@ struct Router {
 struct Bursts {
     foreign: Burst,
     refused: Burst,
+    unproven: Burst,
 }
 
 /// What every link needs to know of its node.
@@ -161,6 +166,9 @@ impl Local {
 pub struct Node {
     local: Local,
     pairs: Pairs,
+    heard: trust::Heard,
+    /// Of what was signed or sealed last.
+    nonce: Nonce,
     rng: StdRng,
     /// The time of the current input.
     now: Instant,
@@ -341,8 +349,8 @@ impl Node {
                 self.event(Event::RouterLost { router, why, retry_in });
             }
             SessionOutput::Signal(signal) => self.on_signal(router, signal),
-            SessionOutput::Announced { session, name, edge, instance } => {
-                self.on_announced(PeerInfo { session, name, edge, instance, router });
+            SessionOutput::Announced { session, name, edge, instance, device } => {
+                self.on_announced(PeerInfo { session, name, edge, instance, device, router });
             }
             SessionOutput::NoSuchSession(session) => self.on_no_such_session(router, &session),
         }
@@ -388,8 +396,7 @@ impl Node {
             }
             LinkOutput::Transmit(transmit) => self.transmit(transmit),
             LinkOutput::Signal(correlation_id, signal) => {
-                let (router, remote) = (link.router(), link.remote().to_owned());
-                self.signal_to(router, &remote, &correlation_id, &signal);
+                self.signal_of(id, &correlation_id, signal);
                 None
             }
             LinkOutput::Relay(relayed) => {

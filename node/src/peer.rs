@@ -40,7 +40,7 @@ pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
 pub use sdp::Resume;
-pub(crate) use sdp::{restart_number, resume};
+pub(crate) use sdp::{fingerprint, restart_number, resume};
 pub(crate) use tally::Tally;
 
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role, Step};

@@ -7,16 +7,15 @@
 //! Call `handle_*`, then [`Session::poll_output`] until [`SessionOutput::Idle`]; only then wait.
 
 mod announcing;
+mod incoming;
 mod io;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clasp_wire::message::{Body, Features, Hello, Subscribe, TypeMask};
-use clasp_wire::p2p::{
-    self, P2pSignal, PeerAnnounce, RelayFrame, SignalBody, SignalError, encode_signal_with_from,
-};
-use clasp_wire::{EncodeError, Message, Value};
+use clasp_wire::p2p::{self, P2pSignal, PeerAnnounce, SignalBody, encode_signal_with_from};
+use clasp_wire::{EncodeError, Message};
 use log::{debug, warn};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -29,6 +28,7 @@ use crate::queue::DropOldest;
 use crate::relayed::Relayed;
 use crate::status::{SessionState, SessionStatus};
 use crate::wake::Wake;
+pub(crate) use incoming::body_of;
 pub use io::{Identity, InBody, InSignal, SessionOutput};
 
 /// How long dialling may take, and how long the router may take to welcome us: as long as it gives us for our HELLO.
@@ -230,12 +230,17 @@ impl Session {
     pub fn signal(&mut self, to: &str, signal: &P2pSignal<'_>) -> Result<(), EncodeError> {
         let mut frame = Vec::new();
         signal.encode_publish(to, &mut frame)?;
+        self.say(frame, true);
+        Ok(())
+    }
+
+    /// Sends a signal's frame. While the router is away it waits for it, if it may, and is dropped otherwise.
+    pub(crate) fn say(&mut self, frame: Vec<u8>, when_offline: bool) {
         if matches!(self.state, State::Ready { .. }) {
             self.out.push_back(SessionOutput::Send(frame.into()));
-        } else {
+        } else if when_offline {
             self.pending_dropped += self.pending.push(frame.into());
         }
-        Ok(())
     }
 
     /// Sends messages of the link `correlation_id` to session `to`. While the router is away they are not sent: nothing is lost, as
@@ -290,11 +295,7 @@ impl Session {
                     }
                 } else if p2p::target_session(publish.address).is_some_and(|target| Some(target) == self.id())
                 {
-                    match P2pSignal::from_value(value) {
-                        Ok(signal) => self.on_signal(&signal),
-                        Err(SignalError::UnknownType) => self.on_relayed(value),
-                        Err(error) => debug!(error:% = error; "unreadable signal"),
-                    }
+                    self.on_signal(value);
                 }
             }
             _ => {}
@@ -337,43 +338,6 @@ impl Session {
                 warn!(code, text:? = text, address:? = address; "errors from the router")
             }
             _ => debug!(code, text:? = text, address:? = address; "error from the router"),
-        }
-    }
-
-    fn on_signal(&mut self, signal: &P2pSignal<'_>) {
-        if self.id() == Some(signal.from) || !is_plain(signal.from) {
-            return; // our own keep-alive, or an echo of ourselves, or nobody's id
-        }
-        let body = match signal.body {
-            SignalBody::Offer { sdp } => InBody::Offer { sdp: sdp.to_owned(), edge: signal.edge },
-            SignalBody::Answer { sdp } => InBody::Answer { sdp: sdp.to_owned(), edge: signal.edge },
-            SignalBody::IceCandidate { candidate } => InBody::Candidate(candidate.to_owned()),
-            SignalBody::Connected => InBody::Connected,
-            SignalBody::Disconnected { reason } => {
-                InBody::Disconnected(reason.map(|text| text.replace(char::is_control, " ")))
-            }
-        };
-        self.out.push_back(SessionOutput::Signal(InSignal {
-            from: signal.from.to_owned(),
-            correlation_id: signal.correlation_id.to_owned(),
-            body,
-        }));
-    }
-
-    fn on_relayed(&mut self, value: Value<'_>) {
-        match RelayFrame::from_value(value) {
-            Ok(Some(frame)) if is_plain(frame.from) && self.id() != Some(frame.from) => {
-                let Some(relayed) = Relayed::from_frame(&frame) else {
-                    return debug!(mode = frame.mode; "unknown routing mode");
-                };
-                self.out.push_back(SessionOutput::Signal(InSignal {
-                    from: frame.from.to_owned(),
-                    correlation_id: frame.correlation_id.to_owned(),
-                    body: InBody::Relayed(relayed),
-                }));
-            }
-            Ok(_) => debug!("signal of an unknown type"),
-            Err(error) => debug!(error:% = error; "unreadable relayed messages"),
         }
     }
 

@@ -5,4 +5,4 @@ pub mod real;
 mod world;
 
 pub use network::{Faults, Network};
-pub use world::{NodeId, Stock, World};
+pub use world::{Device, NodeId, Stock, Tamper, World};

@@ -6,6 +6,7 @@
 mod hidden;
 mod settle;
 mod stock;
+mod trusting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use router_lite::{ConnectionId, Now, Origin, Router};
 use crate::network::{Faults, Network};
 use stock::Core;
 pub use stock::Stock;
+pub use trusting::{Device, Tamper};
 
 /// The one router every node dials.
 const ROUTER: RouterId = RouterId::FIRST;
@@ -78,6 +80,7 @@ pub struct World {
     next_arrival: u64,
     cut: BTreeSet<(usize, usize)>,
     names: hidden::Names,
+    tamper: Option<Tamper>,
     /// Signals as the router handed them out, before any fault: receiver and frame.
     pub signals: Vec<(NodeId, Bytes)>,
 }
@@ -109,6 +112,7 @@ impl World {
             next_arrival: 0,
             cut: BTreeSet::new(),
             names: hidden::Names::default(),
+            tamper: None,
             signals: Vec::new(),
         };
         world.start_router();

@@ -13,3 +13,4 @@ mod router_trouble;
 mod signals_in_disorder;
 mod status;
 mod surviving;
+mod trust;

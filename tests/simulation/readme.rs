@@ -48,6 +48,10 @@ fn the_readme_states_the_limits_that_are_in_force() {
             format!("{}, for {} s", node::MAX_EARLY_CANDIDATES, node::EARLY_CANDIDATE_LIFETIME.as_secs()),
         ),
         (
+            "node: processes of a paired device whose descriptions are remembered",
+            node::MAX_AUTH_EPOCHS.to_string(),
+        ),
+        (
             "node: data channels a peer may open, label",
             format!("{}, {} bytes", node::MAX_CHANNELS, node::MAX_LABEL_BYTES),
         ),

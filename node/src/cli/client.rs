@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver::{Loopback, RouterAddress};
-use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running};
+use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running, Trust};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
@@ -31,8 +31,12 @@ impl NodeArgs {
             name: self.name(),
             connect_timeout: self.connect_timeout,
             routing: self.routing,
+            trust: self.trust,
             ..NodeConfig::default()
         };
+        if self.trust == Trust::Open {
+            log::warn!("trust is open: every peer that can reach a router of this node may connect to it");
+        }
         let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
         Ok(NodeBuilder::new().config(config).loopback(loopback).udp_port(self.udp_port.unwrap_or(0)))
     }
@@ -195,7 +199,6 @@ pub(super) async fn start(
         clasp_node::driver::StartError::Config(error) => Failure::Usage(error.to_string()),
         error => Failure::Failed(error.to_string()),
     })?;
-    log::warn!("trust is open: every peer that can reach a router of this node may connect to it");
     for router in &running.routers {
         if let RouterAddress::Url(url) = router {
             log::info!("router {url}");

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Link, State};
 use crate::event::{Channel, LinkState};
+use crate::node::Bond;
 use crate::peer::{Peer, Tally};
 use crate::status::{ChannelStatus, Drops, LinkStatus, Relayed, Traffic, Tried};
 
@@ -117,6 +118,24 @@ impl Link {
     /// The other node's name.
     pub(crate) fn set_name(&mut self, name: Option<String>) {
         self.record.name = name;
+    }
+
+    /// The paired device at the other end, if it is one.
+    pub(crate) fn bond(&self) -> Option<&Bond> {
+        self.bond.as_ref()
+    }
+
+    pub(crate) fn bond_mut(&mut self) -> Option<&mut Bond> {
+        self.bond.as_mut()
+    }
+
+    pub(crate) fn set_bond(&mut self, bond: Option<Bond>) {
+        self.bond = bond;
+    }
+
+    /// Whether the application has been told that the link works.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.usable
     }
 
     /// Between which addresses ICE looked for a path last.

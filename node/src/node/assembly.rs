@@ -11,7 +11,9 @@ use super::bucket::Bucket;
 use super::early::EarlyCandidates;
 use super::history::History;
 use super::roster::Roster;
+use super::trust::Heard;
 use super::{Bursts, Counters, Local, Node, ROUND_TRIP_SECONDS, Router};
+use crate::auth::Nonce;
 use crate::config::{ConfigError, NodeConfig};
 use crate::ice_servers::IceServers;
 use crate::identity::Identity;
@@ -76,6 +78,7 @@ impl Node {
         let presented = session::Identity {
             name: config.name.clone(),
             token: config.token.clone(),
+            device: identity.id(),
             instance: format!("{:016x}", rng.next_u64()),
             keep_alive: config.keep_alive,
         };
@@ -94,6 +97,8 @@ impl Node {
         Ok(Self {
             local: Local { config, identity, addresses: Vec::new(), gathered: Vec::new() },
             pairs,
+            heard: Heard::default(),
+            nonce: Nonce { epoch: rng.next_u64(), count: 0 },
             rng,
             now,
             routers,

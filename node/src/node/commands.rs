@@ -6,6 +6,8 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::Node;
+use super::trust::Bond;
+use crate::config::Trust;
 use crate::event::{Channel, Event, LinkId, LinkState, Role, RouterId};
 use crate::limits::MAX_SESSION_ID_BYTES;
 use crate::link::{Beginning, Link};
@@ -21,6 +23,9 @@ pub enum ConnectError {
     /// There is a link to this session already, or one is being established.
     #[error("{0} already goes to this session")]
     AlreadyLinked(LinkId),
+    /// Nothing is known of the device, and only paired ones are called.
+    #[error("this device is not paired with the peer: pair them first, or trust everybody with --trust open")]
+    NotPaired,
     /// A node does not call itself.
     #[error("this is our own session")]
     OwnSession,
@@ -81,6 +86,11 @@ impl Node {
         if self.links_in_progress() >= self.local.config.max_offers_in_progress {
             return Err(ConnectError::TooManyInProgress(self.local.config.max_offers_in_progress));
         }
+        let device = self.roster.find(router, session).and_then(|info| info.device);
+        let bond = device.filter(|device| self.pairs.by_id(*device).is_some()).map(Bond::new);
+        if bond.is_none() && self.local.config.trust == Trust::Paired {
+            return Err(ConnectError::NotPaired);
+        }
         let correlation_id = self.correlation_id(&own, session);
         let attempt = if self.local.config.routing.connects() {
             let edge = self.roster.find(router, session).is_some_and(|info| info.edge);
@@ -88,7 +98,7 @@ impl Node {
         } else {
             None
         };
-        Ok(self.add_link(attempt, Role::Offerer, router, session.to_owned(), correlation_id))
+        Ok(self.add_link(attempt, Role::Offerer, router, session.to_owned(), correlation_id, bond))
     }
 
     /// As stock peers write them.
@@ -159,6 +169,7 @@ impl Node {
         router: RouterId,
         remote: String,
         correlation_id: String,
+        bond: Option<Bond>,
     ) -> LinkId {
         let number = LinkId(self.next_link);
         self.next_link += 1;
@@ -176,6 +187,7 @@ impl Node {
         let mut link = Link::new(self.now, beginning);
         link.note_instance(instance.as_deref());
         link.set_name(name);
+        link.set_bond(bond);
         self.links.insert(number, link);
         number
     }

@@ -25,6 +25,8 @@ pub struct Counters {
     pub stray_signals: u64,
     /// Early candidates dropped.
     pub early_candidates_dropped: u64,
+    /// Signals for links of paired devices that the paired device has not sent.
+    pub unproven_signals: u64,
     /// Datagrams that belong to no link.
     pub stray_datagrams: u64,
     /// Announced peers forgotten because the roster was full.

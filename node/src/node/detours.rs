@@ -3,8 +3,11 @@
 use log::{debug, warn};
 
 use super::signals::NO_SUCH_LINK;
+use super::trust::{Bond, NOT_PAIRED};
 use super::{Link, Node};
+use crate::config::Trust;
 use crate::event::{LinkId, Role, RouterId};
+use crate::identity::DeviceId;
 use crate::peer::{Peer, Resume};
 use crate::relayed::Relayed;
 
@@ -15,7 +18,25 @@ impl Node {
         self.counters.messages_relayed += relayed.messages.len() as u64;
         let (router, to, correlation_id) =
             (link.router(), link.remote().to_owned(), link.correlation_id().to_owned());
-        self.with_session(router, |session| session.relay(&to, &correlation_id, relayed));
+        let device = link.bond().map(|bond| bond.device);
+        self.relay_to(router, &to, &correlation_id, device, relayed);
+    }
+
+    pub(super) fn relay_to(
+        &mut self,
+        router: RouterId,
+        to: &str,
+        correlation_id: &str,
+        device: Option<DeviceId>,
+        relayed: &Relayed,
+    ) {
+        let Some(device) = device else {
+            return self.with_session(router, |session| session.relay(to, correlation_id, relayed));
+        };
+        match relayed.encode("", "", "") {
+            Ok(message) => self.say_sealed(router, to, correlation_id, device, message, false),
+            Err(error) => warn!(error:% = error; "not relayed"),
+        }
     }
 
     /// A peer sends messages of a link through the router, or asks for a link that has no other way.
@@ -24,22 +45,32 @@ impl Node {
         router: RouterId,
         from: String,
         correlation_id: String,
+        device: Option<DeviceId>,
         relayed: Relayed,
     ) {
         let now = self.now;
         if let Some(link) = self.links.values_mut().find(|link| link.is(router, &correlation_id)) {
-            return link.handle_relay(now, &from, relayed);
+            if link.bond().is_none_or(|bond| device == Some(bond.device)) {
+                return link.handle_relay(now, &from, relayed);
+            }
+            let id = link.number();
+            return self.note_unproven(id, "messages", &"they are not sealed by the paired device");
         }
         if !relayed.open {
-            if self.on_proof(router, &from, &correlation_id) {
+            if self.on_proof(router, &from, &correlation_id, device) {
                 return;
             }
             return self.refuse(router, from, &correlation_id, NO_SUCH_LINK);
         }
+        if device.is_none() && self.local.config.trust == Trust::Paired {
+            self.counters.offers_refused += 1;
+            return self.refuse(router, from, &correlation_id, NOT_PAIRED);
+        }
+        let bond = device.map(Bond::new);
         let id = match self.crossing(router, &from, true) {
             Some((id, true)) => return debug!(link:% = id; "crossing link ignored: ours stands"),
             Some((id, false)) => {
-                self.answer_instead(id, correlation_id, None);
+                self.answer_instead(id, correlation_id, bond, None);
                 id
             }
             None => {
@@ -49,7 +80,7 @@ impl Node {
                     self.counters.offers_refused += 1;
                     return self.refuse(router, from, &correlation_id, reason);
                 }
-                self.add_link(None, Role::Answerer, router, from.clone(), correlation_id)
+                self.add_link(None, Role::Answerer, router, from.clone(), correlation_id, bond)
             }
         };
         if let Some(link) = self.links.get_mut(&id) {
@@ -97,6 +128,9 @@ impl Node {
             self.counters.offers_refused += 1;
             return self.refuse(router, from, resume.link, NO_SUCH_LINK);
         };
+        if !self.takes_offer(id, sdp) {
+            return;
+        }
         if !self.offers.take(now) {
             self.counters.offers_refused += 1;
             return self.refuse(router, from, &correlation_id, "too many offers");

@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::Node;
 use crate::event::{PeerInfo, RouterId};
+use crate::identity::DeviceId;
 use crate::relayed::Relayed;
 
 /// What is proven, so that the same bytes mean nothing elsewhere.
@@ -31,26 +32,36 @@ impl Node {
     pub(super) fn look_for_links(&mut self, info: &PeerInfo) {
         let router = info.router;
         let Some(own) = self.own_session(router).map(str::to_owned) else { return };
-        let mut proofs = Vec::new();
+        let mut proofs: Vec<(String, Option<DeviceId>)> = Vec::new();
         for link in self.links.values_mut().filter(|link| link.router() == router) {
             if link.remote() == info.session {
                 link.note_instance(info.instance.as_deref());
             } else if link.is_of_instance(info.instance.as_deref()) {
-                proofs.push(proof(link.correlation_id(), &own, &info.session));
+                let device = link.bond().map(|bond| bond.device);
+                proofs.push((proof(link.correlation_id(), &own, &info.session), device));
                 debug!(link:% = link.number(), session = info.session.as_str(); "the other node may be back");
             }
         }
         let question = Relayed::question(self.local.config.routing);
-        for proof in proofs {
-            self.with_session(router, |session| session.relay(&info.session, &proof, &question));
+        for (proof, device) in proofs {
+            self.relay_to(router, &info.session, &proof, device, &question);
         }
     }
 
     /// Takes a proof. Says whether it was one.
-    pub(super) fn on_proof(&mut self, router: RouterId, from: &str, text: &str) -> bool {
+    pub(super) fn on_proof(
+        &mut self,
+        router: RouterId,
+        from: &str,
+        text: &str,
+        device: Option<DeviceId>,
+    ) -> bool {
         let Some(own) = self.own_session(router).map(str::to_owned) else { return false };
         let mut links = self.links.values_mut().filter(|link| link.router() == router);
-        let Some(link) = links.find(|link| proof(link.correlation_id(), from, &own) == text) else {
+        let Some(link) = links.find(|link| {
+            link.bond().is_none_or(|bond| device == Some(bond.device))
+                && proof(link.correlation_id(), from, &own) == text
+        }) else {
             return false;
         };
         debug!(link:% = link.number(), session = from; "the other node is back");

@@ -63,7 +63,8 @@ mod tests {
     use super::*;
 
     fn info(n: usize) -> PeerInfo {
-        PeerInfo { session: format!("s{n}"), name: None, edge: false, instance: None, router: RouterId(0) }
+        let session = format!("s{n}");
+        PeerInfo { session, name: None, edge: false, instance: None, device: None, router: RouterId(0) }
     }
 
     #[test]

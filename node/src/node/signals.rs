@@ -3,6 +3,7 @@
 use clasp_wire::p2p::{P2pSignal, SignalBody};
 use log::{debug, warn};
 
+use super::trust::{Bond, inner_signal};
 use super::{Link, Node};
 use crate::event::{Event, LinkId, LinkState, Role, RouterId};
 use crate::limits::{MAX_CANDIDATE_BYTES, MAX_CORRELATION_ID_BYTES, MAX_REASON_BYTES, MAX_SESSION_ID_BYTES};
@@ -26,10 +27,23 @@ impl Node {
             self.counters.stray_signals += 1;
             return debug!(from = from.len(), correlation_id = correlation_id.len(); "oversized ids");
         }
+        let (body, device) = match body {
+            InBody::Sealed(sealed) => match self.unsealed(&correlation_id, sealed) {
+                Some((body, device)) => (body, Some(device)),
+                None => return,
+            },
+            body => (body, None),
+        };
         if let InBody::Relayed(relayed) = body {
-            return self.on_relayed(router, from, correlation_id, relayed);
+            return self.on_relayed(router, from, correlation_id, device, relayed);
         }
-        let known = self.links.iter_mut().find(|(_, link)| link.has(router, &correlation_id));
+        let known = self.links.iter().find(|(_, link)| link.has(router, &correlation_id)).map(|(id, _)| *id);
+        if let Some(id) = known
+            && !self.believes(id, device, &body)
+        {
+            return;
+        }
+        let known = known.and_then(|id| Some((id, self.links.get_mut(&id)?)));
         let now = self.now;
         let restart = match &body {
             InBody::Offer { sdp, edge: true } => restart_number(sdp),
@@ -38,7 +52,7 @@ impl Node {
         // A peer that has moved has a new session. Nobody but the two and their router knows the correlation id, and it opens
         // nothing but another path: the keys of the link stay what they were.
         if let (Some((id, _)), Some(number), InBody::Offer { sdp, .. }) = (&known, restart, &body) {
-            let id = **id;
+            let id = *id;
             return self.on_restart_offer(id, from, &correlation_id, number, sdp);
         }
         match (known, body) {
@@ -110,12 +124,19 @@ impl Node {
         if edge && let Some(resume) = resume(sdp) {
             return self.on_offer_again(router, from, correlation_id, sdp, resume);
         }
+        let bond = match self.who_offers(sdp) {
+            Ok(bond) => bond,
+            Err(reason) => {
+                self.counters.offers_refused += 1;
+                return self.refuse(router, from, &correlation_id, reason);
+            }
+        };
         if let Some((id, ours)) = self.crossing(router, &from, edge) {
             if ours {
                 return debug!(link:% = id; "crossing offer ignored: ours stands");
             }
             debug!(link:% = id; "crossing offer: theirs stands");
-            return self.answer_instead(id, correlation_id, Some(sdp));
+            return self.answer_instead(id, correlation_id, bond, Some(sdp));
         }
         let limit = if restart_number(sdp).is_some() { Some(NO_SUCH_LINK) } else { self.limit() };
         if let Some(reason) = limit {
@@ -124,7 +145,7 @@ impl Node {
         }
         if !self.local.config.routing.connects() {
             if edge {
-                self.add_link(None, Role::Answerer, router, from, correlation_id);
+                self.add_link(None, Role::Answerer, router, from, correlation_id, bond);
             } else {
                 self.refuse(router, from, &correlation_id, "this node relays only");
             }
@@ -132,7 +153,7 @@ impl Node {
         }
         match self.answer(router, &from, &correlation_id, sdp, edge) {
             Ok(peer) => {
-                self.add_link(Some(peer), Role::Answerer, router, from, correlation_id);
+                self.add_link(Some(peer), Role::Answerer, router, from, correlation_id, bond);
             }
             Err(error) => {
                 self.counters.bad_descriptions += 1;
@@ -183,7 +204,13 @@ impl Node {
 
     /// Replaces our attempt by an answer to the peer's, under the same link: the application waits for that one. Without an `sdp`
     /// the peer wants no direct connection.
-    pub(super) fn answer_instead(&mut self, id: LinkId, correlation_id: String, sdp: Option<&str>) {
+    pub(super) fn answer_instead(
+        &mut self,
+        id: LinkId,
+        correlation_id: String,
+        bond: Option<Bond>,
+        sdp: Option<&str>,
+    ) {
         let Some((router, from)) = self.links.get(&id).map(|link| (link.router(), link.remote().to_owned()))
         else {
             return;
@@ -197,6 +224,7 @@ impl Node {
             }
         };
         if let Some(link) = self.links.get_mut(&id) {
+            link.set_bond(bond);
             link.answer_instead(self.now, peer, correlation_id);
         }
     }
@@ -215,14 +243,23 @@ impl Node {
         self.event(Event::Refused { peer: from, why: reason.to_owned() });
     }
 
+    /// Says something to the other node of a link: with our proof, and what is no description sealed, if the two are paired.
+    pub(super) fn signal_of(&mut self, id: LinkId, correlation_id: &str, signal: OutSignal) {
+        let signal = self.signed(id, signal);
+        let Some(link) = self.links.get(&id) else { return };
+        let (router, remote) = (link.router(), link.remote().to_owned());
+        let is_description = matches!(signal, OutSignal::Offer(_) | OutSignal::Answer(_));
+        match link.bond().filter(|_| !is_description).map(|bond| bond.device) {
+            None => self.signal_to(router, &remote, correlation_id, &signal),
+            Some(device) => {
+                let Some(message) = inner_signal(body(&signal)) else { return };
+                self.say_sealed(router, &remote, correlation_id, device, message, true);
+            }
+        }
+    }
+
     pub(super) fn signal_to(&mut self, router: RouterId, to: &str, correlation_id: &str, signal: &OutSignal) {
-        let body = match signal {
-            OutSignal::Offer(sdp) => SignalBody::Offer { sdp },
-            OutSignal::Answer(sdp) => SignalBody::Answer { sdp },
-            OutSignal::Candidate(candidate) => SignalBody::IceCandidate { candidate },
-            OutSignal::Connected => SignalBody::Connected,
-            OutSignal::Disconnected(reason) => SignalBody::Disconnected { reason: Some(reason) },
-        };
+        let body = body(signal);
         self.with_session(router, |session| {
             let from = session.id().unwrap_or_default().to_owned();
             if let Err(error) =
@@ -231,6 +268,16 @@ impl Node {
                 warn!(to, error:% = error; "signal not sent");
             }
         });
+    }
+}
+
+fn body(signal: &OutSignal) -> SignalBody<'_> {
+    match signal {
+        OutSignal::Offer(sdp) => SignalBody::Offer { sdp },
+        OutSignal::Answer(sdp) => SignalBody::Answer { sdp },
+        OutSignal::Candidate(candidate) => SignalBody::IceCandidate { candidate },
+        OutSignal::Connected => SignalBody::Connected,
+        OutSignal::Disconnected(reason) => SignalBody::Disconnected { reason: Some(reason) },
     }
 }
 

@@ -114,7 +114,7 @@ fn with_session_line(text: &str, line: &str) -> String {
 }
 
 /// The certificate's fingerprint, of the session or of its only media section (RFC 8122 §5).
-pub(super) fn fingerprint(text: &str) -> Option<&str> {
+pub(crate) fn fingerprint(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(str::trim)
 }
 

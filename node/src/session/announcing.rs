@@ -15,6 +15,9 @@ const EDGE_FEATURE: &str = "edge/1";
 /// The announce feature that begins like this goes on with the random id of a node's process.
 const INSTANCE_FEATURE: &str = "node/";
 
+/// And this one with the device's id.
+const DEVICE_FEATURE: &str = "id/";
+
 /// What we announce: the stock features, and ours.
 const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];
 
@@ -42,6 +45,8 @@ impl Session {
         if !is_id || self.id().is_none_or(|id| id == session) {
             return;
         }
+        let features = announce.features.as_slice();
+        let word = |prefix| features.iter().find_map(|feature| feature.strip_prefix(prefix));
         self.out.push_back(SessionOutput::Announced {
             session: session.to_owned(),
             name: announce
@@ -49,23 +54,21 @@ impl Session {
                 .filter(|name| name.len() <= MAX_NAME_BYTES && is_plain(name))
                 .map(str::to_owned),
             edge: announce.features.contains(EDGE_FEATURE),
-            instance: announce
-                .features
-                .as_slice()
-                .iter()
-                .find_map(|feature| feature.strip_prefix(INSTANCE_FEATURE))
+            instance: word(INSTANCE_FEATURE)
                 .filter(|instance| instance.len() <= MAX_NAME_BYTES && is_plain(instance))
                 .map(str::to_owned),
+            device: word(DEVICE_FEATURE).and_then(|device| device.parse().ok()),
         });
     }
 
     pub(super) fn announce(&mut self) {
         let State::Ready { id, .. } = &self.state else { return };
         let instance = format!("{INSTANCE_FEATURE}{}", self.identity.instance);
+        let device = format!("{DEVICE_FEATURE}{}", self.identity.device);
         let announce = PeerAnnounce {
             session_id: id,
             p2p_capable: true,
-            features: FeatureList::new(&FEATURES).with(&instance),
+            features: FeatureList::new(&FEATURES).with(&instance).with(&device),
             name: Some(&self.identity.name),
         };
         let mut frame = Vec::new();

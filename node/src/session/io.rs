@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::identity::DeviceId;
+use crate::node::Sealed;
 use crate::relayed::Relayed;
 use crate::wake::Wake;
 
@@ -14,6 +16,8 @@ pub struct Identity {
     pub name: String,
     /// Access token for the router; empty for none.
     pub token: String,
+    /// The device's id, which paired devices know it by.
+    pub device: DeviceId,
     /// A random id of this process, by which others know it in all its sessions.
     pub instance: String,
     /// How often the session signals to itself. The stock router forgets a session it has sent nothing for 300 s.
@@ -59,6 +63,8 @@ pub enum SessionOutput {
         edge: bool,
         /// A random id of its process, if it tells one.
         instance: Option<String>,
+        /// The device it says it is, which proves nothing.
+        device: Option<DeviceId>,
     },
     /// The router knows no such session.
     NoSuchSession(String),
@@ -102,4 +108,6 @@ pub enum InBody {
     Disconnected(Option<String>),
     /// Messages of a link without a direct path, or what belongs to them.
     Relayed(Relayed),
+    /// One of the above, from a paired device.
+    Sealed(Sealed),
 }

@@ -24,6 +24,7 @@ impl Table {
         let identity = Identity {
             name: "kitchen".into(),
             token: String::new(),
+            device: crate::identity::DeviceId::of(&[1; 32]),
             instance: "0123".into(),
             keep_alive: KEEP_ALIVE,
         };

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clasp_node::{Event, Output};
 use router_lite::ConnectionId;
 
@@ -117,18 +118,23 @@ impl World {
             return self.tell_router(router_lite::Input::Blocked { connection });
         }
         while let Some(frame) = self.router.as_mut().and_then(|r| r.poll_transmit(connection, WRITE_BYTES)) {
-            let latency = self.network.latency;
             let frame = self.with_names(frame);
-            let delays = if is_signal(&frame) {
+            if is_signal(&frame) {
                 self.signals.push((NodeId(index), frame.clone()));
-                self.faults.apply(&mut self.rng)
-            } else {
-                vec![Duration::ZERO]
-            };
-            for delay in delays {
-                let frame = frame.clone();
-                self.arrive(latency + delay, Arrival::ToNode { node: index, connection, frame });
             }
+            for frame in self.tampered(NodeId(index), frame) {
+                self.forward(index, connection, frame);
+            }
+        }
+    }
+
+    /// Brings a frame from the router to a node.
+    fn forward(&mut self, node: usize, connection: ConnectionId, frame: Bytes) {
+        let latency = self.network.latency;
+        let delays = if is_signal(&frame) { self.faults.apply(&mut self.rng) } else { vec![Duration::ZERO] };
+        for delay in delays {
+            let frame = frame.clone();
+            self.arrive(latency + delay, Arrival::ToNode { node, connection, frame });
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod announce;
 mod candidate;
+mod pair;
 mod relay;
 mod relay_frame;
 mod sealed;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use announce::{FeatureList, PeerAnnounce};
 pub use candidate::{CandidateError, CandidateInit};
+pub use pair::{MAX_PAIR_BOX_BYTES, PairBody, PairFrame};
 pub use relay::encode_signal_with_from;
 pub use relay_frame::RelayFrame;
 pub use sealed::SealedFrame;

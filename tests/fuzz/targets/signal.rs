@@ -5,7 +5,7 @@ use clasp_wire::{
     EncodeError, Message, Value,
     message::{Body, Publish},
     p2p::{
-        CandidateInit, P2pSignal, PeerAnnounce, RelayFrame, SealedFrame, SignalBody, encode_signal_with_from, target_session,
+        CandidateInit, P2pSignal, PairFrame, PeerAnnounce, RelayFrame, SealedFrame, SignalBody, encode_signal_with_from, target_session,
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
             signal(value);
             relayed(value);
             sealed(value);
+            paired(value);
             announce(value);
         }
     }
@@ -89,6 +90,15 @@ fn sealed(value: Value<'_>) {
     if sent.encode_publish("you", &mut frame).is_ok() {
         let Body::Value(value) = decode(&frame).body else { panic!("no value") };
         assert_eq!(SealedFrame::from_value(value), Ok(Some(sent)));
+    }
+}
+
+fn paired(value: Value<'_>) {
+    let Ok(Some(sent)) = PairFrame::from_value(value) else { return };
+    let mut frame = Vec::new();
+    if sent.encode_publish("you", &mut frame).is_ok() {
+        let Body::Value(value) = decode(&frame).body else { panic!("no value") };
+        assert_eq!(PairFrame::from_value(value), Ok(Some(sent)));
     }
 }
 

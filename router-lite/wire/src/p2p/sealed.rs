@@ -8,7 +8,7 @@ use crate::{
     error::EncodeError,
     p2p::{
         SignalError,
-        signal::{encode_event, text},
+        signal::{bytes, encode_event, text},
         signal_address,
     },
     value::{Entry, Value},
@@ -81,14 +81,5 @@ impl<'a> SealedFrame<'a> {
         let mut address = String::new();
         signal_address(to_session, &mut address);
         encode_event(&address, &entries, out)
-    }
-}
-
-/// A field that must be there and must be bytes.
-fn bytes<'a>(value: Option<Value<'a>>, field: &'static str) -> Result<&'a [u8], SignalError> {
-    match value {
-        Some(Value::Bytes(bytes)) => Ok(bytes),
-        Some(_) => Err(SignalError::WrongType(field)),
-        None => Err(SignalError::Missing(field)),
     }
 }

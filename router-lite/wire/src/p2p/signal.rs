@@ -129,6 +129,15 @@ pub(super) fn text<'a>(value: Option<Value<'a>>, field: &'static str) -> Result<
     }
 }
 
+/// A field that must be there and must be bytes.
+pub(super) fn bytes<'a>(value: Option<Value<'a>>, field: &'static str) -> Result<&'a [u8], SignalError> {
+    match value {
+        Some(Value::Bytes(bytes)) => Ok(bytes),
+        Some(_) => Err(SignalError::WrongType(field)),
+        None => Err(SignalError::Missing(field)),
+    }
+}
+
 /// PUBLISH, event, no timestamp, no id, a map: how stock clients signal.
 pub(super) fn encode_event(
     address: &str,

@@ -404,3 +404,63 @@ fn a_sealed_signal_with_a_wrong_field_is_refused() {
         assert_eq!(read(&entries), Err(SignalError::WrongType(entry.key)));
     }
 }
+
+#[test]
+fn the_messages_of_a_pairing_read_back_as_they_were_sent() {
+    let (nonce, pake) = (&[7; 16], &[8; 33]);
+    for body in [
+        PairBody::Begin { version: 1, scanned: true, nonce, pake },
+        PairBody::Reply { nonce, pake },
+        PairBody::InitiatorCard(&[1; MAX_PAIR_BOX_BYTES]),
+        PairBody::ResponderCard(b""),
+        PairBody::Fault("busy"),
+    ] {
+        let sent = PairFrame { from: "forged", correlation_id: "run", body };
+        let mut frame = vec![];
+        sent.encode_publish(TO, &mut frame).unwrap();
+        let mut stamped = vec![];
+        encode_signal_with_from(&decode(&frame), FROM, &mut stamped).unwrap();
+        let publish = decode(&stamped);
+        assert_eq!(target_session(publish.address), Some(TO));
+        assert_eq!(PairFrame::from_value(value(&publish)), Ok(Some(PairFrame { from: FROM, ..sent })));
+        assert_eq!(SealedFrame::from_value(value(&publish)), Ok(None));
+        assert_eq!(P2pSignal::from_value(value(&publish)), Err(SignalError::UnknownType), "to a stock peer");
+    }
+}
+
+#[test]
+fn a_message_of_a_pairing_with_a_wrong_field_is_refused() {
+    let bytes = |key, bytes| Entry { key, value: Value::Bytes(bytes) };
+    let flag = |key, flag| Entry { key, value: Value::Bool(flag) };
+    let int = |key, int| Entry { key, value: Value::Int(int) };
+    let head = [text("from", FROM), text("correlation_id", "c")];
+    let read = |fields: &[Entry<'_>]| {
+        let entries: Vec<_> = head.iter().chain(fields).copied().collect();
+        PairFrame::from_value(Value::Map(Seq::items(&entries))).map(|read| read.is_some())
+    };
+    let good = [
+        text("type", "pair1"),
+        int("v", 1),
+        flag("scanned", false),
+        bytes("nonce", &[0; 16]),
+        bytes("pake", &[0; 33]),
+    ];
+    assert_eq!(read(&good), Ok(true));
+    assert_eq!(read(&[text("type", "pair5")]), Ok(false));
+    for missing in &good {
+        let without: Vec<_> = good.iter().filter(|entry| entry.key != missing.key).copied().collect();
+        assert_eq!(read(&without), Err(SignalError::Missing(missing.key)));
+    }
+    for wrong in
+        [int("v", -1), text("v", "1"), int("scanned", 1), bytes("nonce", &[0; 15]), bytes("pake", &[0; 34])]
+    {
+        let entries: Vec<_> = good.iter().copied().chain([wrong]).collect();
+        assert_eq!(read(&entries), Err(SignalError::WrongType(wrong.key)));
+    }
+    let long = Entry { key: "box", value: Value::Bytes(&[0; MAX_PAIR_BOX_BYTES + 1]) };
+    for kind in ["pair3", "pair4"] {
+        assert_eq!(read(&[text("type", kind), long]), Err(SignalError::WrongType("box")));
+        assert_eq!(read(&[text("type", kind)]), Err(SignalError::Missing("box")));
+    }
+    assert_eq!(read(&[text("type", "pair_err")]), Err(SignalError::Missing("error")));
+}

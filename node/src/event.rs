@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::identity::DeviceId;
+use crate::pairing::PairingError;
 
 /// A router this node speaks to, by its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -118,6 +119,8 @@ pub struct PeerInfo {
     pub instance: Option<String>,
     /// The device it says it is. Whether that is true shows when a link to it opens.
     pub device: Option<DeviceId>,
+    /// Whether it can be paired now: it shows a code.
+    pub pairing: bool,
     /// The router it announced itself on.
     pub router: RouterId,
 }
@@ -397,6 +400,22 @@ pub enum Event {
         peer: String,
         /// Why.
         why: DisconnectReason,
+    },
+    /// This device and another one are paired: each has shown that it knows the code, and a link has shown their certificates.
+    Paired {
+        /// The other device.
+        device: DeviceId,
+        /// What it is called here.
+        name: String,
+        /// Its session.
+        peer: String,
+        /// Six digits that both devices tell, for people who want to compare.
+        check: String,
+    },
+    /// A pairing came to nothing. A window that has guesses left stays open.
+    PairingFailed {
+        /// Why.
+        why: PairingError,
     },
     /// A peer's offer was turned down before a link came to be.
     Refused {

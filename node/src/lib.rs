@@ -22,6 +22,7 @@ mod link;
 pub mod mdns;
 pub mod metrics;
 pub mod node;
+pub mod pairing;
 pub mod pairs;
 pub mod peer;
 pub mod pipe;
@@ -42,7 +43,7 @@ pub use event::{
 pub use ice_servers::{IceServer, ServerAddress, ServerFault, ServerId, ServerInfo, ServerState};
 pub use identity::{DeviceId, DeviceIdError, Identity};
 pub use metrics::Metrics;
-pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output};
+pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output, PairCallError};
 pub use pairs::{Pair, PairError, PairKey, Pairs};
 pub use peer::SendError;
 pub use wake::Wake;

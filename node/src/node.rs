@@ -17,6 +17,7 @@ mod detours;
 mod early;
 mod history;
 mod names;
+mod pairing;
 mod rejoin;
 mod roster;
 mod servers;
@@ -36,6 +37,7 @@ pub use assembly::NodeError;
 pub use commands::{ConnectError, LinkInfo};
 pub use counters::Counters;
 pub(crate) use counters::ROUND_TRIP_SECONDS;
+pub use pairing::PairCallError;
 pub(crate) use trust::Bond;
 pub use trust::Sealed;
 
@@ -166,6 +168,7 @@ impl Local {
 pub struct Node {
     local: Local,
     pairs: Pairs,
+    pairing: pairing::Pairing,
     heard: trust::Heard,
     /// Of what was signed or sealed last.
     nonce: Nonce,
@@ -301,7 +304,7 @@ impl Node {
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
         let links = self.links.values().map(Link::wake);
-        let others = [self.servers.wake, self.names.wake()];
+        let others = [self.servers.wake, self.names.wake(), self.pairing.wake()];
         routers.chain(links).chain(others).fold(None, Wake::earliest)
     }
 
@@ -314,6 +317,7 @@ impl Node {
             link.handle_timeout(now);
         }
         self.servers.handle_timeout(now);
+        self.handle_pairing_timeout(now);
         self.ask_on(now);
     }
 
@@ -349,8 +353,8 @@ impl Node {
                 self.event(Event::RouterLost { router, why, retry_in });
             }
             SessionOutput::Signal(signal) => self.on_signal(router, signal),
-            SessionOutput::Announced { session, name, edge, instance, device } => {
-                self.on_announced(PeerInfo { session, name, edge, instance, device, router });
+            SessionOutput::Announced { session, name, edge, instance, device, pairing } => {
+                self.on_announced(PeerInfo { session, name, edge, instance, device, pairing, router });
             }
             SessionOutput::NoSuchSession(session) => self.on_no_such_session(router, &session),
         }
@@ -422,6 +426,11 @@ impl Node {
                     }
                     event => event,
                 };
+                match &event {
+                    Event::Connected { link, .. } => self.settle_pair(*link),
+                    Event::Failed { link, why, .. } => self.note_link_of_pair_failed(*link, why),
+                    _ => {}
+                }
                 self.remember(&event);
                 Some(Output::Event(event))
             }

@@ -85,6 +85,8 @@ impl State {
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
+    /// Whether this device can be paired now.
+    pairing: bool,
     state: State,
     backoff: Backoff,
     rng: StdRng,
@@ -105,6 +107,7 @@ impl Session {
     pub fn new(seed: [u8; 32], now: Instant, identity: Identity) -> Self {
         Self {
             identity,
+            pairing: false,
             state: State::Offline { dial_at: now },
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             rng: StdRng::from_seed(seed),

@@ -7,6 +7,7 @@ mod hostile;
 mod lone_messages;
 mod lottery;
 mod names;
+mod pairing;
 mod readme;
 mod relaying;
 mod router_trouble;

@@ -73,6 +73,10 @@ pub(super) fn event(event: &Event) -> Value {
         Event::Disconnected { link, peer, why } => {
             json!({"event": "disconnected", "link": link, "peer": peer, "why": why.to_string()})
         }
+        Event::Paired { device, name, peer, check } => {
+            json!({"event": "paired", "device": device, "name": name, "peer": peer, "check": check})
+        }
+        Event::PairingFailed { why } => json!({"event": "pairing_failed", "why": why.to_string()}),
         Event::Refused { peer, why } => json!({"event": "refused", "peer": peer, "why": why}),
         _ => json!({"event": "other"}),
     }

@@ -210,7 +210,9 @@ fn is_vital(event: &Event) -> bool {
         | Event::PathChanged { .. }
         | Event::Writable { .. }
         | Event::Failed { .. }
-        | Event::Disconnected { .. } => true,
+        | Event::Disconnected { .. }
+        | Event::Paired { .. }
+        | Event::PairingFailed { .. } => true,
         // What a peer can cause without end.
         Event::PeerSeen(_)
         | Event::Step { .. }

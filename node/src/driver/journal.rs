@@ -43,6 +43,8 @@ pub(super) fn note(event: &Event) {
         }
         Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
         Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
+        Event::Paired { device, name, .. } => info!("paired with {name} ({device})"),
+        Event::PairingFailed { why } => warn!("pairing: {why}"),
         Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),
         _ => {}
     }

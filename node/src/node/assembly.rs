@@ -10,6 +10,7 @@ use router_lite::exposition::Histogram;
 use super::bucket::Bucket;
 use super::early::EarlyCandidates;
 use super::history::History;
+use super::pairing::Pairing;
 use super::roster::Roster;
 use super::trust::Heard;
 use super::{Bursts, Counters, Local, Node, ROUND_TRIP_SECONDS, Router};
@@ -97,6 +98,7 @@ impl Node {
         Ok(Self {
             local: Local { config, identity, addresses: Vec::new(), gathered: Vec::new() },
             pairs,
+            pairing: Pairing::default(),
             heard: Heard::default(),
             nonce: Nonce { epoch: rng.next_u64(), count: 0 },
             rng,

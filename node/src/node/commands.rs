@@ -9,6 +9,7 @@ use super::Node;
 use super::trust::Bond;
 use crate::config::Trust;
 use crate::event::{Channel, Event, LinkId, LinkState, Role, RouterId};
+use crate::identity::DeviceId;
 use crate::limits::MAX_SESSION_ID_BYTES;
 use crate::link::{Beginning, Link};
 use crate::peer::{NegotiationError, Peer, SendError};
@@ -67,6 +68,18 @@ impl Node {
     /// When it cannot even be begun.
     pub fn connect(&mut self, now: Instant, router: RouterId, session: &str) -> Result<LinkId, ConnectError> {
         self.now = now;
+        let device = self.roster.find(router, session).and_then(|info| info.device);
+        self.connect_to(router, session, device)
+    }
+
+    /// The same, to a device that is known to be there.
+    pub(super) fn connect_to(
+        &mut self,
+        router: RouterId,
+        session: &str,
+        device: Option<DeviceId>,
+    ) -> Result<LinkId, ConnectError> {
+        let now = self.now;
         let own = self.own_session(router).ok_or(ConnectError::RouterOffline(router))?.to_owned();
         if session == own {
             return Err(ConnectError::OwnSession);
@@ -86,8 +99,8 @@ impl Node {
         if self.links_in_progress() >= self.local.config.max_offers_in_progress {
             return Err(ConnectError::TooManyInProgress(self.local.config.max_offers_in_progress));
         }
-        let device = self.roster.find(router, session).and_then(|info| info.device);
-        let bond = device.filter(|device| self.pairs.by_id(*device).is_some()).map(Bond::new);
+        let is_paired = |device: &DeviceId| self.pairing.pair(&self.pairs, *device).is_some();
+        let bond = device.filter(is_paired).map(Bond::new);
         if bond.is_none() && self.local.config.trust == Trust::Paired {
             return Err(ConnectError::NotPaired);
         }

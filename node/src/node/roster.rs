@@ -64,7 +64,15 @@ mod tests {
 
     fn info(n: usize) -> PeerInfo {
         let session = format!("s{n}");
-        PeerInfo { session, name: None, edge: false, instance: None, device: None, router: RouterId(0) }
+        PeerInfo {
+            session,
+            name: None,
+            edge: false,
+            instance: None,
+            device: None,
+            pairing: false,
+            router: RouterId(0),
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ impl Node {
             },
             body => (body, None),
         };
+        if let InBody::Letter(letter) = body {
+            return self.on_letter(router, from, &letter);
+        }
         if let InBody::Relayed(relayed) = body {
             return self.on_relayed(router, from, correlation_id, device, relayed);
         }

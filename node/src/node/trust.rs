@@ -81,6 +81,11 @@ impl Node {
         Ok(pair)
     }
 
+    /// A device has another key from now on: nothing that came under the old one matters.
+    pub(super) fn heard_anew(&mut self, device: DeviceId) {
+        self.heard.forget(device);
+    }
+
     /// Calls a paired device by another name from now on.
     ///
     /// # Errors
@@ -103,7 +108,7 @@ impl Node {
         let strangers = self.local.config.trust == Trust::Open;
         let claim = auth::claim(sdp);
         let pair = match &claim {
-            Ok(Some(claim)) => self.pairs.by_id(claim.from),
+            Ok(Some(claim)) => self.pairing.pair(&self.pairs, claim.from),
             _ => None,
         };
         let (Ok(Some(claim)), Some(pair)) = (&claim, pair) else {
@@ -164,7 +169,7 @@ impl Node {
     /// Whether a link may take this answer.
     pub(super) fn takes_answer(&mut self, id: LinkId, sdp: &str) -> bool {
         let Some(bond) = self.links.get(&id).and_then(Link::bond) else { return true };
-        let checked = match (self.pairs.by_id(bond.device), auth::claim(sdp), &bond.ours) {
+        let checked = match (self.pairing.pair(&self.pairs, bond.device), auth::claim(sdp), &bond.ours) {
             (Some(pair), Ok(Some(claim)), Some(offer)) => {
                 let parties = Parties { from: pair.id(), to: self.local.identity.id(), key: &pair.key };
                 let seen = self.heard.descriptions.entry(pair.id()).or_default();
@@ -192,9 +197,9 @@ impl Node {
     /// Puts our proof into a description of a link between paired devices.
     pub(super) fn signed(&mut self, id: LinkId, signal: OutSignal) -> OutSignal {
         let nonce = self.next_nonce();
-        let Self { links, pairs, local, .. } = self;
+        let Self { links, pairs, pairing, local, .. } = self;
         let Some(bond) = links.get_mut(&id).and_then(Link::bond_mut) else { return signal };
-        let Some(pair) = pairs.by_id(bond.device) else { return signal };
+        let Some(pair) = pairing.pair(pairs, bond.device) else { return signal };
         let parties = Parties { from: local.identity.id(), to: pair.id(), key: &pair.key };
         match (signal, &bond.theirs) {
             (OutSignal::Offer(sdp), _) => {
@@ -220,7 +225,7 @@ impl Node {
         when_offline: bool,
     ) {
         let nonce = self.next_nonce();
-        let Some(pair) = self.pairs.by_id(device) else {
+        let Some(pair) = self.pairing.pair(&self.pairs, device) else {
             return debug!("nothing is said to a forgotten device");
         };
         let own = self.local.identity.id();
@@ -238,7 +243,7 @@ impl Node {
     /// What a sealed signal says, and which paired device says it.
     pub(super) fn unsealed(&mut self, correlation_id: &str, sealed: Sealed) -> Option<(InBody, DeviceId)> {
         let Sealed { device, nonce, sealed: mut message } = sealed;
-        let Some(pair) = self.pairs.by_id(device) else {
+        let Some(pair) = self.pairing.pair(&self.pairs, device) else {
             self.counters.unproven_signals += 1;
             debug!(device:% = device; "sealed signal of a device that is not paired");
             return None;

@@ -18,6 +18,9 @@ const INSTANCE_FEATURE: &str = "node/";
 /// And this one with the device's id.
 const DEVICE_FEATURE: &str = "id/";
 
+/// Announced while the device can be paired, by version 1 of pairing.
+const PAIRING_FEATURE: &str = "pair/1";
+
 /// What we announce: the stock features, and ours.
 const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];
 
@@ -39,6 +42,16 @@ impl Session {
         }
     }
 
+    /// Announces whether this device can be paired, at once if that is news.
+    pub(crate) fn set_pairing(&mut self, now: Instant, open: bool) {
+        if std::mem::replace(&mut self.pairing, open) != open
+            && let State::Ready { reannounce_at, .. } = &mut self.state
+        {
+            *reannounce_at = Some(now);
+            self.handle_timeout(now);
+        }
+    }
+
     pub(super) fn on_announce(&mut self, announce: &PeerAnnounce<'_>) {
         let session = announce.session_id;
         let is_id = !session.is_empty() && session.len() <= MAX_SESSION_ID_BYTES && is_plain(session);
@@ -57,6 +70,7 @@ impl Session {
             instance: word(INSTANCE_FEATURE)
                 .filter(|instance| instance.len() <= MAX_NAME_BYTES && is_plain(instance))
                 .map(str::to_owned),
+            pairing: announce.features.contains(PAIRING_FEATURE),
             device: word(DEVICE_FEATURE).and_then(|device| device.parse().ok()),
         });
     }
@@ -65,10 +79,11 @@ impl Session {
         let State::Ready { id, .. } = &self.state else { return };
         let instance = format!("{INSTANCE_FEATURE}{}", self.identity.instance);
         let device = format!("{DEVICE_FEATURE}{}", self.identity.device);
+        let features = FeatureList::new(&FEATURES).with(&instance).with(&device);
         let announce = PeerAnnounce {
             session_id: id,
             p2p_capable: true,
-            features: FeatureList::new(&FEATURES).with(&instance).with(&device),
+            features: if self.pairing { features.with(PAIRING_FEATURE) } else { features },
             name: Some(&self.identity.name),
         };
         let mut frame = Vec::new();

@@ -1,11 +1,12 @@
 //! Signals for us.
 
 use clasp_wire::Value;
-use clasp_wire::p2p::{P2pSignal, RelayFrame, SealedFrame, SignalBody, SignalError};
+use clasp_wire::p2p::{P2pSignal, PairBody, PairFrame, RelayFrame, SealedFrame, SignalBody, SignalError};
 use log::debug;
 
 use super::{InBody, InSignal, Session, SessionOutput, is_plain};
 use crate::node::Sealed;
+use crate::pairing::{Fault, Letter, LetterBody};
 use crate::relayed::Relayed;
 
 impl Session {
@@ -21,7 +22,9 @@ impl Session {
 
 /// What a signal says that came sealed.
 pub(crate) fn body_of(value: Value<'_>) -> Option<InBody> {
-    signal_of(value).map(|(_, _, body)| body).filter(|body| !matches!(body, InBody::Sealed(_)))
+    signal_of(value)
+        .map(|(_, _, body)| body)
+        .filter(|body| !matches!(body, InBody::Sealed(_) | InBody::Letter(_)))
 }
 
 /// The sender's session, the correlation id, and what is said.
@@ -48,6 +51,17 @@ fn signal_of(value: Value<'_>) -> Option<(&str, &str, InBody)> {
             return None;
         }
     }
+    match PairFrame::from_value(value) {
+        Ok(Some(frame)) => {
+            let letter = Letter { correlation_id: frame.correlation_id.to_owned(), body: letter(frame.body) };
+            return Some((frame.from, frame.correlation_id, InBody::Letter(letter)));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            debug!(error:% = error; "unreadable pairing message");
+            return None;
+        }
+    }
     match SealedFrame::from_value(value) {
         Ok(Some(frame)) => {
             let device = frame.device.parse().ok()?;
@@ -62,6 +76,18 @@ fn signal_of(value: Value<'_>) -> Option<(&str, &str, InBody)> {
             debug!(error:% = error; "unreadable sealed signal");
             None
         }
+    }
+}
+
+fn letter(body: PairBody<'_>) -> LetterBody {
+    match body {
+        PairBody::Begin { version, scanned, nonce, pake } => {
+            LetterBody::Begin { version, scanned, nonce: *nonce, pake: *pake }
+        }
+        PairBody::Reply { nonce, pake } => LetterBody::Reply { nonce: *nonce, pake: *pake },
+        PairBody::InitiatorCard(sealed) => LetterBody::InitiatorCard(sealed.to_vec()),
+        PairBody::ResponderCard(sealed) => LetterBody::ResponderCard(sealed.to_vec()),
+        PairBody::Fault(word) => LetterBody::Fault(Fault::of(word)),
     }
 }
 

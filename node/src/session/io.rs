@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::identity::DeviceId;
 use crate::node::Sealed;
+use crate::pairing::Letter;
 use crate::relayed::Relayed;
 use crate::wake::Wake;
 
@@ -65,6 +66,8 @@ pub enum SessionOutput {
         instance: Option<String>,
         /// The device it says it is, which proves nothing.
         device: Option<DeviceId>,
+        /// Whether it can be paired now.
+        pairing: bool,
     },
     /// The router knows no such session.
     NoSuchSession(String),
@@ -108,6 +111,8 @@ pub enum InBody {
     Disconnected(Option<String>),
     /// Messages of a link without a direct path, or what belongs to them.
     Relayed(Relayed),
+    /// A message of a pairing.
+    Letter(Letter),
     /// One of the above, from a paired device.
     Sealed(Sealed),
 }

@@ -15,6 +15,7 @@ pub mod probe;
 mod resolver;
 mod routers;
 mod status;
+pub mod store;
 mod udp;
 mod watch;
 mod websocket;

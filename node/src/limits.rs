@@ -176,6 +176,12 @@ pub const MAX_PAIR_ADDRESSES: usize = 4;
 /// Longest of these addresses: a host's name of 253 bytes would fit with little else.
 pub const MAX_PAIR_ADDRESS_BYTES: usize = 256;
 
+/// Longest file of the state directory that is read. [`MAX_PAIRS`] pairs with the longest names and addresses take 170 KB.
+pub const MAX_STATE_FILE_BYTES: usize = 256 * 1024;
+
+/// Files of provisioned pairs that are read from one directory: the first ones by name.
+pub const MAX_PROVISIONED_FILES: usize = MAX_PAIRS;
+
 const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);

@@ -115,6 +115,10 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: addresses remembered of a paired device",
             format!("{}, {} bytes", node::MAX_PAIR_ADDRESSES, node::MAX_PAIR_ADDRESS_BYTES),
         ),
+        (
+            "node: state file, files in `pairs.d`",
+            format!("{} bytes, {}", node::MAX_STATE_FILE_BYTES, node::MAX_PROVISIONED_FILES),
+        ),
     ];
     for (what, limit) in rows {
         let row = format!("| {what} | {limit} |");

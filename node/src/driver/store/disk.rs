@@ -1,0 +1,143 @@
+//! The file system of this machine.
+
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use log::warn;
+
+use super::files::{Attributes, Files};
+
+/// The file system of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Disk;
+
+impl Files for Disk {
+    type File = File;
+    type Lock = File;
+
+    fn user(&self) -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn attributes(&self, path: &Path) -> io::Result<Option<Attributes>> {
+        let found = found(std::fs::metadata(path))?;
+        Ok(found.map(|found| Attributes {
+            is_directory: found.is_dir(),
+            owner: found.uid(),
+            mode: found.mode() & 0o7777,
+        }))
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn list(&self, directory: &Path, extension: &str, limit: usize) -> io::Result<(Vec<String>, usize)> {
+        let Some(entries) = found(std::fs::read_dir(directory))? else { return Ok((Vec::new(), 0)) };
+        let (mut names, mut more) = (BTreeSet::new(), 0);
+        for entry in entries {
+            let name = entry?.file_name();
+            if Path::new(&name).extension().is_some_and(|found| found == extension) {
+                names.insert(name);
+                if names.len() > limit {
+                    names.pop_last();
+                    more += 1;
+                }
+            }
+        }
+        Ok((names.into_iter().filter_map(|name| name.into_string().ok()).collect(), more))
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        // Asked before it is opened: opening a pipe would wait for somebody to write into it.
+        let Some(attributes) = found(std::fs::metadata(path))? else { return Ok(None) };
+        if !attributes.is_file() {
+            return Err(io::Error::other("is not a file"));
+        }
+        let Some(file) = found(File::open(path))? else { return Ok(None) };
+        let attributes = file.metadata()?;
+        check_owner(self.user(), attributes.uid(), attributes.mode()).map_err(io::Error::other)?;
+        if attributes.mode() & 0o044 != 0 {
+            let mode = attributes.mode() & 0o777;
+            warn!(
+                "{}: other users may read it, and it holds secrets (mode {mode:o}, not 600)",
+                path.display()
+            );
+        }
+        let mut bytes = Vec::new();
+        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Err(io::Error::other(format!("is longer than {limit} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    }
+
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        match File::open(path)?.sync_all() {
+            // What some network file systems say, which write names through at once.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<File> {
+        let file = lock_file(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<File>> {
+        let file = lock_file(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Whether what this user is to rely on could have been written by another one. Root may.
+pub(super) fn check_owner(user: u32, owner: u32, mode: u32) -> Result<(), String> {
+    if owner != user && owner != 0 {
+        return Err(format!("belongs to user {owner}"));
+    }
+    if mode & 0o022 != 0 {
+        return Err(format!("other users may write it (mode {:o})", mode & 0o777));
+    }
+    Ok(())
+}
+
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

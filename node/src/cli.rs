@@ -4,6 +4,7 @@ mod client;
 mod demo;
 mod doctor;
 mod ice;
+mod id;
 mod output;
 mod peers;
 mod ping;
@@ -42,6 +43,8 @@ enum Command {
     Run(RunArgs),
     /// Run only a router until interrupted
     Router(RouterArgs),
+    /// Show who this device is
+    Id(IdArgs),
     /// Show how the node that runs here is, and its links
     Status(StatusArgs),
     /// Look for what keeps links from working, and say what to do about it
@@ -109,6 +112,17 @@ struct NodeArgs {
     udp_port: Option<u16>,
     #[command(flatten)]
     ice: ice::IceArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// Where the identity and the pairs of this device are.
+#[derive(Debug, Args)]
+struct StateArgs {
+    /// Directory with the identity and the pairs of this device [default: /var/lib/clasp-node for root, else
+    /// $XDG_STATE_HOME/clasp-node or ~/.local/state/clasp-node]
+    #[arg(long, value_name = "PATH", env = "CLASP_NODE_STATE", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
 }
 
 /// The router of a node on this machine.
@@ -153,6 +167,21 @@ struct ControlArgs {
     /// /tmp/clasp-node-UID]
     #[arg(long, value_name = "PATH", env = "CLASP_NODE_CONTROL", hide_env_values = true)]
     control: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct IdArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The name announced to peers [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Show the QR code though standard output is no terminal
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -298,6 +327,7 @@ pub(crate) fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args, &executor).await,
             Command::Router(args) => router::run(args, &executor).await,
+            Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
             Command::Doctor(args) => doctor::run(args, &executor).await,
             Command::Peers(args) => peers::run(args, &executor).await,

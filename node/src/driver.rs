@@ -54,6 +54,7 @@ use interfaces::Filter;
 use mdns::Mdns;
 use resolver::{Resolved, Resolver};
 use routers::{News, Routers, What};
+use store::Store;
 use udp::{Sent, Sockets};
 use watch::Watch;
 use websocket::Outgoing;
@@ -96,6 +97,8 @@ pub(crate) struct Driver {
     filter: Filter,
     /// What it found last.
     found: Addresses,
+    /// Where its identity and pairs outlive the node, if it was given any.
+    store: Option<Store>,
     started: Instant,
     /// Shared with the embedded router, which shows them.
     metrics: Rc<RefCell<Metrics>>,

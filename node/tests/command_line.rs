@@ -4,11 +4,15 @@
 
 #[path = "command_line/doctor.rs"]
 mod doctor;
+#[path = "command_line/id.rs"]
+mod id;
 #[path = "command_line/status.rs"]
 mod status;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -17,12 +21,17 @@ use serde_json::Value;
 /// For anything to happen that is going to happen.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Each process is a device of its own, unless it is told which one.
 fn program() -> Command {
+    static DEVICES: AtomicU32 = AtomicU32::new(0);
+    let device = DEVICES.fetch_add(1, Ordering::Relaxed);
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state/{}/{device}", std::process::id()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_clasp-node"));
     command
         .env_remove("RUST_LOG")
         .env_remove("CLASP_NODE_TURN_PASSWORD")
         .env_remove("CLASP_NODE_CONTROL")
+        .env("CLASP_NODE_STATE", state)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

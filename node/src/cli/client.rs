@@ -5,13 +5,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
-use clasp_node::driver::{Loopback, RouterAddress};
+use clasp_node::driver::store::{Access, State, StatePlace};
+use clasp_node::driver::{self, Loopback, RouterAddress};
 use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running, Trust};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
-use super::{ClientArgs, Failure, NodeArgs};
+use super::{ClientArgs, Failure, NodeArgs, StateArgs};
 
 /// The shortest beginning of a session id that is taken for one.
 const MIN_PREFIX: usize = 4;
@@ -40,10 +43,22 @@ impl NodeArgs {
         let loopback = if self.loopback { Loopback::Only } else { Loopback::Auto };
         Ok(NodeBuilder::new().config(config).loopback(loopback).udp_port(self.udp_port.unwrap_or(0)))
     }
+
+    /// The same, as the device this is.
+    pub(super) fn stored_builder(&self, access: Access) -> Result<NodeBuilder, Failure> {
+        Ok(self.builder()?.state(self.state.open(access)?))
+    }
+}
+
+impl StateArgs {
+    pub(super) fn open(&self, access: Access) -> Result<State, Failure> {
+        let mut rng = StdRng::from_seed(driver::seed()?);
+        Ok(State::open(StatePlace::choose(self.state_dir.clone()), access, &mut rng)?)
+    }
 }
 
 /// The host's name, clipped to what a node may be called.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let uname = rustix::system::uname();
     let name: String = uname.nodename().to_string_lossy().chars().take(15).collect();
     if name.is_empty() { "clasp-node".to_owned() } else { name }
@@ -70,12 +85,27 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Starts a node and waits until a router has welcomed it.
+    /// Starts a node that is this device, and waits until a router has welcomed it.
     pub(super) async fn start(
         args: &ClientArgs,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Result<Self, Failure> {
-        let mut builder = args.node.builder()?;
+        Self::begin(args.node.stored_builder(Access::Read)?, args, executor).await
+    }
+
+    /// The same for a node that has nothing to do with this device, and is forgotten when it ends.
+    pub(super) async fn start_fresh(
+        args: &ClientArgs,
+        executor: &Rc<LocalExecutor<'static>>,
+    ) -> Result<Self, Failure> {
+        Self::begin(args.node.builder()?, args, executor).await
+    }
+
+    async fn begin(
+        mut builder: NodeBuilder,
+        args: &ClientArgs,
+        executor: &Rc<LocalExecutor<'static>>,
+    ) -> Result<Self, Failure> {
         for url in &args.router {
             builder = builder.router(url.clone());
         }

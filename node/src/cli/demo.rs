@@ -168,7 +168,7 @@ fn step(step: &Value) -> Option<String> {
 
 /// One of the two nodes.
 pub(super) async fn node(args: DemoNodeArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
-    let client = Client::start(&args.client, executor).await?;
+    let client = Client::start_fresh(&args.client, executor).await?;
     let result = match &args.call {
         Some(peer) => call(&client, peer, args.bytes).await,
         None => answer(&client).await,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
+use clasp_node::driver::store::Access;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId, NodeHandle};
 use log::{info, warn};
@@ -18,7 +19,7 @@ use super::{Failure, RunArgs, client, output};
 pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
-    let mut builder = args.node.builder()?.embedded_router(router);
+    let mut builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
     for url in &args.router {
         builder = builder.router(url.clone());
     }

@@ -31,6 +31,9 @@ pub(super) async fn ask(place: &Place) -> Result<Value, control::AskError> {
 fn print(node: &Node) -> std::io::Result<()> {
     let Node { version, pid, name, uptime_ms, .. } = node;
     output::line(&format!("{name}: clasp-node {version}, process {pid}, up {}", output::time(*uptime_ms)))?;
+    if !node.id.is_empty() {
+        output::line(&format!("device {}, {}", node.id, node.storage))?;
+    }
     let addresses = if node.addresses.is_empty() { "none".to_owned() } else { node.addresses.join(", ") };
     output::line(&format!("data travels on {addresses}"))?;
     for skipped in &node.skipped {

@@ -15,6 +15,7 @@ use super::handle::NodeHandle;
 use super::interfaces::{Filter, Loopback};
 use super::resolver::Resolver;
 use super::routers::{RouterAddress, Routers};
+use super::store::{State, Store};
 use super::udp::Sockets;
 use super::watch::Watch;
 use super::websocket::RouterUrl;
@@ -59,6 +60,7 @@ pub struct NodeBuilder {
     udp_port: u16,
     identity: Option<Identity>,
     pairs: Pairs,
+    store: Option<Store>,
 }
 
 /// A node at work.
@@ -154,6 +156,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Who the node is and with whom it is paired, from its state directory. [`Status::storage`](super::Status::storage) tells how
+    /// lasting that is.
+    #[must_use]
+    pub fn state(mut self, state: State) -> Self {
+        let State { identity, pairs, store } = state;
+        self.store = Some(store);
+        self.identity(identity).pairs(pairs)
+    }
+
     /// Starts the node on `executor`.
     ///
     /// # Errors
@@ -210,6 +221,7 @@ impl NodeBuilder {
             watch,
             filter,
             found,
+            store: self.store,
             started: clock::now(),
             metrics: Rc::default(),
         };

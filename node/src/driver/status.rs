@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::interfaces::SkippedAddress;
+use super::store::{Storage, Store};
 use super::{Driver, now};
+use crate::identity::DeviceId;
 use crate::node::Counters;
 use crate::status::{EndedLink, LinkStatus, SessionStatus, millis};
 
@@ -18,8 +20,12 @@ pub struct Status {
     pub version: &'static str,
     /// Its process.
     pub pid: u32,
+    /// Who this device is.
+    pub id: DeviceId,
     /// The name announced to peers.
     pub name: String,
+    /// Whether it is the same one after a restart, and knows its pairs.
+    pub storage: Storage,
     /// Since the node was started.
     #[serde(rename = "uptime_ms", serialize_with = "millis")]
     pub uptime: Duration,
@@ -68,7 +74,9 @@ impl Driver {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
+            id: self.node.identity().id(),
             name: self.node.name().to_owned(),
+            storage: self.store.as_ref().map(Store::storage).unwrap_or_default(),
             uptime: at.saturating_duration_since(self.started),
             skipped,
             routers: urls.zip(sessions).map(|(url, session)| RouterStatus { url, session }).collect(),

@@ -7,13 +7,23 @@ use serde::Deserialize;
 pub(in crate::cli) struct Node {
     pub(in crate::cli) version: String,
     pub(in crate::cli) pid: u32,
+    pub(in crate::cli) id: String,
     pub(in crate::cli) name: String,
+    pub(in crate::cli) storage: Storage,
     pub(in crate::cli) uptime_ms: f64,
     pub(in crate::cli) addresses: Vec<String>,
     pub(in crate::cli) skipped: Vec<Skipped>,
     pub(in crate::cli) routers: Vec<Router>,
     pub(in crate::cli) links: Vec<Link>,
     pub(in crate::cli) ended: Vec<Ended>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Storage {
+    pub(in crate::cli) directory: Option<String>,
+    pub(in crate::cli) identity_stored: bool,
+    pub(in crate::cli) why: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +119,17 @@ pub(in crate::cli) struct Ended {
     pub(in crate::cli) end: String,
     pub(in crate::cli) why: String,
     pub(in crate::cli) ago_ms: f64,
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.directory, &self.why) {
+            (Some(directory), None) if self.identity_stored => write!(f, "stored in {directory}"),
+            (_, Some(why)) if self.identity_stored => write!(f, "stored, but new pairs are not: {why}"),
+            (_, Some(why)) => write!(f, "in memory until it ends: {why}"),
+            _ => f.write_str("in memory until it ends"),
+        }
+    }
 }
 
 impl std::fmt::Display for Path {

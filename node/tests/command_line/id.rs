@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{DEADLINE, Running, run, socket, text, until};
+use super::{DEADLINE, Running, program, run, socket, text, until};
 
 /// A state directory that is gone after the test.
 struct State(PathBuf);
@@ -168,4 +168,21 @@ fn two_nodes_of_one_device_do_not_both_store_pairs() {
     let third = Node::start(state.path(), "after-them");
     assert_eq!(third.status["storage"]["pairs_stored"], true);
     third.stop();
+}
+
+#[test]
+fn processes_that_start_at_once_on_a_new_device_make_one_identity() {
+    let state = State::new("race");
+    let racing: Vec<_> = (0..8)
+        .map(|_| program().args(["id", "--json", "--state-dir", state.path()]).spawn().unwrap())
+        .collect();
+    let said: Vec<Value> = racing
+        .into_iter()
+        .map(|process| {
+            let output = process.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        })
+        .collect();
+    assert!(said.iter().all(|other| *other == said[0] && other["stored"] == true), "{said:?}");
 }

@@ -6,6 +6,8 @@ mod doctor;
 mod ice;
 mod id;
 mod output;
+mod pair;
+mod pairs;
 mod peers;
 mod ping;
 mod recv;
@@ -49,6 +51,14 @@ enum Command {
     Status(StatusArgs),
     /// Look for what keeps links from working, and say what to do about it
     Doctor(DoctorArgs),
+    /// Pair this device with another one, by a code that one of them shows and a person types into the other
+    Pair(PairArgs),
+    /// List the devices this one is paired with
+    Pairs(PairsArgs),
+    /// Forget a paired device: it is a stranger again
+    Forget(ForgetArgs),
+    /// Call a paired device by another name
+    Rename(RenameArgs),
     /// List the peers that have announced themselves
     Peers(PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
@@ -182,6 +192,57 @@ struct IdArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PairArgs {
+    /// The device that shows a code: its name, device id or session id. The code is asked for, or read from standard input or
+    /// $CLASP_NODE_CODE; the text of the QR code will do as well
+    #[arg(required_unless_present = "show", conflicts_with = "show")]
+    peer: Option<String>,
+    /// Show a code on this device
+    #[arg(long)]
+    show: bool,
+    /// How long the code is good for
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=900))]
+    seconds: u64,
+    /// Show the QR code though standard output is no terminal
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
+    #[command(flatten)]
+    control: ControlArgs,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PairsArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ForgetArgs {
+    /// Its name or device id, as `pairs` lists it
+    name: String,
+    #[command(flatten)]
+    pairs: PairsArgs,
+}
+
+#[derive(Debug, Args)]
+struct RenameArgs {
+    /// Its name or device id, as `pairs` lists it
+    name: String,
+    /// What it is to be called
+    to: String,
+    #[command(flatten)]
+    pairs: PairsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -330,6 +391,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
             Command::Doctor(args) => doctor::run(args, &executor).await,
+            Command::Pair(args) => pair::run(args).await,
+            Command::Pairs(args) => pairs::list(args).await,
+            Command::Forget(args) => pairs::forget(args).await,
+            Command::Rename(args) => pairs::rename(args).await,
             Command::Peers(args) => peers::run(args, &executor).await,
             Command::Send(args) => send::run(args, &executor).await,
             Command::Recv(args) => recv::run(args, &executor).await,

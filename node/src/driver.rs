@@ -11,6 +11,7 @@ mod handle;
 mod interfaces;
 mod journal;
 mod mdns;
+mod pairing;
 pub mod probe;
 mod resolver;
 mod routers;
@@ -39,6 +40,7 @@ pub use clock::{now, seed, unix_time};
 pub use events::Events;
 pub use handle::{CallError, NodeHandle, Stopped};
 pub use interfaces::{Addresses, Loopback, SkippedAddress, addresses};
+pub use pairing::{PairError, PairInfo, PairedDevice, Shown};
 pub use routers::RouterAddress;
 pub use status::{RouterStatus, Status};
 pub use websocket::{DEFAULT_PORT, DialError, RouterUrl, UrlError};
@@ -99,6 +101,8 @@ pub(crate) struct Driver {
     found: Addresses,
     /// Where its identity and pairs outlive the node, if it was given any.
     store: Option<Store>,
+    /// Who waits for how a pairing goes; at most [`MAX_PAIRING_WAITERS`](crate::limits::MAX_PAIRING_WAITERS).
+    pairing_waiters: Vec<Sender<Result<PairedDevice, PairError>>>,
     started: Instant,
     /// Shared with the embedded router, which shows them.
     metrics: Rc<RefCell<Metrics>>,
@@ -378,6 +382,7 @@ impl Driver {
             }
             Command::Servers { reply } => answer(&reply, self.node.servers().collect()),
             Command::Status { reply } => answer(&reply, Box::new(self.status())),
+            Command::Pairing(command) => self.on_pair_command(command),
             Command::Counters { reply } => answer(&reply, self.node.counters()),
             Command::Shutdown { .. } => {} // `run` takes it
         }
@@ -424,6 +429,7 @@ impl Driver {
 
     fn on_event(&mut self, event: Event) {
         journal::note(&event);
+        self.note_pairing(&event);
         self.metrics.borrow_mut().note_event(&event);
         let link = match &event {
             Event::Writable { link } | Event::Failed { link, .. } | Event::Disconnected { link, .. } => {

@@ -36,6 +36,9 @@ pub const MAX_SESSION_ID_BYTES: usize = 64;
 /// new one.
 pub const MAX_AUTH_EPOCHS: usize = 8;
 
+/// Commands that may wait for how a pairing goes; a further one is told so.
+pub const MAX_PAIRING_WAITERS: usize = 8;
+
 /// Longest reason of a `disconnected` signal that we keep.
 pub const MAX_REASON_BYTES: usize = 128;
 

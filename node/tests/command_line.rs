@@ -6,6 +6,8 @@
 mod doctor;
 #[path = "command_line/id.rs"]
 mod id;
+#[path = "command_line/pair.rs"]
+mod pair;
 #[path = "command_line/status.rs"]
 mod status;
 

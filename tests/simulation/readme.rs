@@ -51,6 +51,7 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: processes of a paired device whose descriptions are remembered",
             node::MAX_AUTH_EPOCHS.to_string(),
         ),
+        ("node: commands that wait for a pairing", node::MAX_PAIRING_WAITERS.to_string()),
         (
             "node: data channels a peer may open, label",
             format!("{}, {} bytes", node::MAX_CHANNELS, node::MAX_LABEL_BYTES),

@@ -38,18 +38,27 @@ pub(super) fn run(args: IdArgs) -> Result<(), Failure> {
     let is_terminal = std::io::stdout().is_terminal();
     if args.qr || is_terminal {
         output::line("")?;
-        let code = qr(&identity)?;
-        code.iter().try_for_each(|row| match is_terminal {
-            true => output::line(&format!("{}{row}{}", COLOURS.0, COLOURS.1)),
-            false => output::line(row),
-        })?;
+        show(&text(&identity))?;
     }
     Ok(())
 }
 
-/// The lines of a QR code that tells another device who this one is. There is nothing secret in it.
-fn qr(identity: &Identity) -> Result<Vec<String>, Failure> {
-    let text = format!("clasp:id?v=1&id={}&fp={}", identity.id(), hex(identity.fingerprint()));
+/// Draws a QR code on standard output.
+pub(super) fn show(text: &str) -> Result<(), Failure> {
+    let is_terminal = std::io::stdout().is_terminal();
+    qr(text)?.iter().try_for_each(|row| match is_terminal {
+        true => output::line(&format!("{}{row}{}", COLOURS.0, COLOURS.1)),
+        false => output::line(row),
+    })?;
+    Ok(())
+}
+
+/// What tells another device who this one is. There is nothing secret in it.
+fn text(identity: &Identity) -> String {
+    format!("clasp:id?v=1&id={}&fp={}", identity.id(), hex(identity.fingerprint()))
+}
+
+fn qr(text: &str) -> Result<Vec<String>, Failure> {
     // A screen has no stains: the lowest level, for the smallest code.
     let code = QrCode::with_error_correction_level(text, EcLevel::L)?;
     let drawn = code.render::<Dense1x2>().quiet_zone(true).build();
@@ -76,7 +85,8 @@ mod tests {
     #[test]
     fn the_code_has_a_quiet_zone_and_three_corners_to_find_it_by() {
         let identity = Identity::generate(&mut StdRng::from_seed([1; 32])).unwrap();
-        let rows: Vec<Vec<char>> = qr(&identity).unwrap().iter().map(|row| row.chars().collect()).collect();
+        let rows: Vec<Vec<char>> =
+            qr(&text(&identity)).unwrap().iter().map(|row| row.chars().collect()).collect();
         let width = rows[0].len();
         assert!((40..60).contains(&width) && rows.iter().all(|row| row.len() == width), "{width}");
         let is_dark = |x: usize, y: usize| match (rows[y / 2][x], y % 2) {

@@ -30,7 +30,10 @@ pub(super) async fn run(args: PeersArgs, executor: &Rc<LocalExecutor<'static>>) 
         let router = routers.get(peer.router.place()).map(ToString::to_string).unwrap_or_default();
         if args.client.json {
             let (session, name, edge) = (&peer.session, &peer.name, peer.edge);
-            output::object(&json!({"session": session, "name": name, "edge": edge, "router": router}))?;
+            let (device, pairing) = (peer.device, peer.pairing);
+            output::object(&json!({
+                "session": session, "name": name, "edge": edge, "router": router, "device": device, "pairing": pairing,
+            }))?;
         } else {
             let name = peer.name.as_deref().unwrap_or("-");
             let kind = if peer.edge { "edge" } else { "stock" };

@@ -222,6 +222,7 @@ impl NodeBuilder {
             filter,
             found,
             store: self.store,
+            pairing_waiters: Vec::new(),
             started: clock::now(),
             metrics: Rc::default(),
         };

@@ -25,7 +25,10 @@ pub use place::Place;
 use place::PlaceError;
 
 use super::handle::NodeHandle;
+use crate::event::PeerInfo;
 use crate::limits::{CONTROL_DEADLINE, MAX_CONTROL_CONNECTIONS, MAX_CONTROL_REQUEST_BYTES};
+use crate::node::PairCallError;
+use crate::pairing::{Known, WINDOW};
 
 /// More than any answer has.
 const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
@@ -150,6 +153,20 @@ impl Drop for Control {
 enum Request {
     /// How the node is.
     Status,
+    /// Show a code for so long.
+    PairShow { seconds: Option<u64> },
+    /// The code is good no more.
+    PairHide,
+    /// Wait for the end of the next pairing.
+    PairWait,
+    /// Pair with a peer that shows this code.
+    Pair { peer: String, code: String },
+    /// The paired devices.
+    Pairs,
+    /// Forget one of them.
+    Forget { name: String },
+    /// Call one of them by another name.
+    Rename { name: String, to: String },
 }
 
 /// Carries out a request.
@@ -160,7 +177,46 @@ async fn answer(request: Request, node: &NodeHandle) -> Result<Value, String> {
             let status = node.status().await.map_err(|error| text(&error))?;
             serde_json::to_value(status).map_err(|error| text(&error))
         }
+        Request::PairShow { seconds } => {
+            let lasts = seconds.map_or(WINDOW, Duration::from_secs);
+            value(node.show_code(lasts).await)
+        }
+        Request::PairHide => value(node.hide_code().await),
+        Request::PairWait => value(node.paired().await),
+        Request::Pair { peer, code } => pair(node, &peer, &code).await,
+        Request::Pairs => value(node.pairs().await),
+        Request::Forget { name } => value(node.forget(&name).await),
+        Request::Rename { name, to } => value(node.rename(&name, &to).await),
     }
+}
+
+fn value<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Value, String> {
+    let value = result.map_err(|error| error.to_string())?;
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+/// Pairs with the one peer of that name, device id or session that shows a code.
+async fn pair(node: &NodeHandle, wanted: &str, code: &str) -> Result<Value, String> {
+    let (known, device) = Known::read(code).map_err(|error| error.to_string())?;
+    let peers = node.peers().await.map_err(|error| error.to_string())?;
+    let named: Vec<_> = peers.iter().filter(|peer| is_called(peer, wanted)).collect();
+    let showing: Vec<_> = named.iter().filter(|peer| peer.pairing).collect();
+    let peer = match (showing.as_slice(), named.as_slice()) {
+        ([peer], _) => peer,
+        ([], []) => return Err(format!("no peer called {wanted:?}; `clasp-node peers` lists who is there")),
+        ([], _) => return Err(PairCallError::NotShown.to_string()),
+        (several, _) => {
+            let ids: Vec<_> = several.iter().map(|peer| peer.session.as_str()).collect();
+            return Err(format!("{wanted:?} could be any of {}", ids.join(", ")));
+        }
+    };
+    let device = device.or_else(|| wanted.parse().ok());
+    value(node.pair(peer.router, &peer.session, known, device).await)
+}
+
+fn is_called(peer: &PeerInfo, wanted: &str) -> bool {
+    let device = peer.device.map(|device| device.to_string());
+    peer.name.as_deref() == Some(wanted) || peer.session == wanted || device.as_deref() == Some(wanted)
 }
 
 /// Whether whoever is at the other end may give orders: the user the node runs as, and root.
@@ -249,8 +305,16 @@ pub enum AskError {
 /// # Errors
 /// [`AskError::NotRunning`] when there is none; the others say what went wrong.
 pub async fn ask(place: &Place, request: &Value) -> Result<Value, AskError> {
+    ask_patiently(place, request, CONTROL_DEADLINE).await
+}
+
+/// As [`ask`], for what takes its time.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_patiently(place: &Place, request: &Value, patience: Duration) -> Result<Value, AskError> {
     let path = place.find()?;
-    let exchanged = deadline(exchange(&path, request)).await;
+    let exchanged = within(patience, exchange(&path, request)).await;
     let answer = exchanged.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(path.clone()),
         _ => AskError::Io { path: path.clone(), error },
@@ -279,8 +343,12 @@ fn line(value: &Value) -> String {
 }
 
 async fn deadline<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    within(CONTROL_DEADLINE, work).await
+}
+
+async fn within<T>(time: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     work.or(async {
-        Timer::after(CONTROL_DEADLINE).await;
+        Timer::after(time).await;
         Err(io::ErrorKind::TimedOut.into())
     })
     .await

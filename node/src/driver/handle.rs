@@ -1,12 +1,17 @@
 //! The application's side of a running node.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::pairing::{PairCommand, PairError, PairInfo, PairedDevice, Shown};
 use super::status::Status;
 use crate::event::{Channel, LinkId, PeerInfo, RouterId};
 use crate::ice_servers::ServerInfo;
-use crate::node::{ConnectError, Counters, LinkInfo};
+use crate::identity::DeviceId;
+use crate::node::{ConnectError, Counters, LinkInfo, PairCallError};
+use crate::pairing::Known;
 use crate::peer::SendError;
 
 /// A question or order, with the place for its answer.
@@ -22,6 +27,7 @@ pub(super) enum Command {
     Sessions { reply: Sender<Vec<String>> },
     Servers { reply: Sender<Vec<ServerInfo>> },
     Status { reply: Sender<Box<Status>> },
+    Pairing(PairCommand),
     Shutdown { reply: Sender<()> },
 }
 
@@ -173,6 +179,78 @@ impl NodeHandle {
     /// When the node has stopped.
     pub async fn counters(&self) -> Result<Counters, Stopped> {
         self.call(|reply| Command::Counters { reply }).await
+    }
+
+    /// Lets another device be paired for that long, at most [`LONGEST_WINDOW`](crate::pairing::LONGEST_WINDOW), and returns what to
+    /// show. A code shown before is good no more.
+    ///
+    /// # Errors
+    /// [`PairCallError::Full`], [`PairCallError::Busy`], or when the node has stopped.
+    pub async fn show_code(&self, lasts: Duration) -> Result<Shown, CallError<PairCallError>> {
+        let command = |reply| Command::Pairing(PairCommand::Show { lasts, reply });
+        self.call(command).await?.map_err(CallError::Refused)
+    }
+
+    /// The code is good no more.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn hide_code(&self) -> Result<(), Stopped> {
+        self.call(|reply| Command::Pairing(PairCommand::Hide { reply })).await
+    }
+
+    /// Waits for the end of the next pairing.
+    ///
+    /// # Errors
+    /// Why it came to nothing, or when the node has stopped.
+    pub async fn paired(&self) -> Result<PairedDevice, CallError<PairError>> {
+        self.call(|reply| Command::Pairing(PairCommand::Await { reply })).await?.map_err(CallError::Refused)
+    }
+
+    /// Pairs with the device in that session, which shows what is `known`; with `wanted`, with no other device than that. Waits for
+    /// the end of it.
+    ///
+    /// # Errors
+    /// Why it came to nothing, or when the node has stopped.
+    pub async fn pair(
+        &self,
+        router: RouterId,
+        session: &str,
+        known: Known,
+        wanted: Option<DeviceId>,
+    ) -> Result<PairedDevice, CallError<PairError>> {
+        let session = session.to_owned();
+        let command = |reply| Command::Pairing(PairCommand::Pair { router, session, known, wanted, reply });
+        self.call(command).await?.map_err(CallError::Refused)
+    }
+
+    /// The paired devices.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn pairs(&self) -> Result<Vec<PairInfo>, Stopped> {
+        self.call(|reply| Command::Pairing(PairCommand::List { reply })).await
+    }
+
+    /// Forgets the paired device of that name or id; links to it end.
+    ///
+    /// # Errors
+    /// Why not, or that it could not be stored; or when the node has stopped.
+    pub async fn forget(&self, name: &str) -> Result<PairInfo, CallError<String>> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Pairing(PairCommand::Forget { name, reply }))
+            .await?
+            .map_err(CallError::Refused)
+    }
+
+    /// Calls the paired device of that name or id `to` from now on.
+    ///
+    /// # Errors
+    /// Why not, or that it could not be stored; or when the node has stopped.
+    pub async fn rename(&self, name: &str, to: &str) -> Result<PairInfo, CallError<String>> {
+        let (name, to) = (name.to_owned(), to.to_owned());
+        let command = |reply| Command::Pairing(PairCommand::Rename { name, to, reply });
+        self.call(command).await?.map_err(CallError::Refused)
     }
 
     /// Says goodbye to every peer and router, and stops the node. Done when it has stopped, at the latest after a second.

@@ -6,7 +6,7 @@ use clasp_wire::p2p::{PairBody, PairFrame};
 use log::{debug, info, warn};
 
 use super::{Link, Node};
-use crate::event::{Event, LinkId, RouterId};
+use crate::event::{Event, LinkId, LinkState, RouterId};
 use crate::identity::DeviceId;
 use crate::limits::MAX_PAIRS;
 use crate::pairing::{
@@ -78,6 +78,13 @@ impl Node {
         let invitation = self.pairing.window.open(now, lasts, &mut self.rng);
         self.announce_pairing();
         Ok(invitation)
+    }
+
+    /// Whether there is an open link to a paired device.
+    #[must_use]
+    pub fn is_linked(&self, device: DeviceId) -> bool {
+        let is_its = |link: &&Link| link.bond().is_some_and(|bond| bond.device == device);
+        self.links.values().filter(is_its).any(|link| link.is_usable() && link.state() != LinkState::Closed)
     }
 
     /// Closes the window.
@@ -186,7 +193,6 @@ impl Node {
     }
 
     fn fail_pairing(&mut self, why: &PairingError) {
-        warn!(why:% = why; "pairing failed");
         self.event(Event::PairingFailed { why: why.clone() });
     }
 

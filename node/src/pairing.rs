@@ -13,6 +13,8 @@ mod code;
 mod exchange;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 mod window;
 
 pub use call::Call;

@@ -36,6 +36,14 @@ fn respond(socket: &UdpSocket, destination: impl Fn(SocketAddr) -> SocketAddr) {
     }
 }
 
+/// A name is asked for twice, for each kind of address, and one answer was enough: the other query must not be taken for one of the
+/// next round, whose sockets are not open yet.
+fn forget(socket: &UdpSocket) {
+    socket.set_nonblocking(true).unwrap();
+    while socket.recv_from(&mut [0; 1500]).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+}
+
 /// Resolves the name; the deadline is the resolver's own.
 fn resolve() -> Result<Vec<IpAddr>, crate::mdns::Unresolved> {
     let mut mdns = Mdns::default();
@@ -69,6 +77,7 @@ fn a_name_is_resolved_by_an_answer_to_the_group_and_by_one_to_the_socket_that_as
     responder.set_read_timeout(Some(PATIENCE)).unwrap();
     sockopt::set_ip_multicast_if(&responder, &Ipv4Addr::LOCALHOST).unwrap();
     for to_group in [false, true] {
+        forget(&responder);
         let found =
             std::thread::scope(|scope| {
                 scope.spawn(|| {

@@ -23,7 +23,7 @@ pub struct ConfigError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoutingMode {
-    /// Direct where a path opens, and through the router, which can read them, where none does.
+    /// Direct where a path opens, and through the router where none does, which can read them unless the two devices are paired.
     #[default]
     PreferP2p,
     /// Direct and no other way: what is sent waits while there is no path.

@@ -99,7 +99,8 @@ pub enum LinkState {
     Open,
     /// There is no path for the channels at this moment, and another one is being looked for: what is sent waits.
     Restarting,
-    /// No direct path opens, or the last one is lost: what is sent goes through the router, which can read it. Attempts at a direct
+    /// No direct path opens, or the last one is lost: what is sent goes through the router, which can read it unless the two
+    /// devices are paired. Attempts at a direct
     /// path go on.
     Relayed,
     /// Over.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clasp_node::{Channel, ConnectError, Event, LinkId, NodeConfig, Trust};
+use clasp_node::{Channel, ConnectError, Event, Identity, LinkId, NodeConfig, Trust};
 use clasp_wire::p2p::{P2pSignal, SealedFrame, SignalBody};
 use clasp_wire::{Message, message::Body};
 use e2e::{Network, NodeId, World};
@@ -353,4 +353,31 @@ fn forgetting_a_device_ends_its_links_and_refuses_it_from_then_on() {
     assert_eq!(why_failed(&world, b), ["the peer declined: not paired: pair the two devices (again)"]);
     let unknown = world.with_node(a, |node, now| node.forget(now, device));
     assert!(matches!(unknown, Err(clasp_node::PairError::Unknown(_))), "{unknown:?}");
+}
+
+/// The device proves that it is the paired one, and still it is not what it was paired as.
+#[test]
+fn a_paired_device_with_another_certificate_is_refused() {
+    let mut world = World::seeded(8);
+    let [mut one, mut other] = ["one", "other"].map(|name| world.device(name));
+    world.pair(&mut one, &mut other);
+    let fresh = world.device("fresh");
+    let (key, certificate) = (other.identity.secret_key(), fresh.identity.certificate());
+    let changed =
+        Identity::from_parts(key, certificate.der(), certificate.private_key_der()).expect("an identity");
+    assert_eq!(changed.id(), other.identity.id());
+    other.identity = changed;
+    let config = NodeConfig { trust: Trust::Paired, ..NodeConfig::default() };
+    let [one, other] = [one, other].map(|device| world.node_of(device, config.clone()));
+    assert!(world.run_until(SOON, |w| acquainted(w, &[one, other])));
+    world.connect(other, one);
+    world.run_for(SOON);
+    let why = why_failed(&world, other);
+    assert_eq!(why.len(), 1, "{why:?}");
+    assert!(why[0].contains("certificate changed since the devices were paired"), "{why:?}");
+    // Nor is its answer taken.
+    world.connect(one, other);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(connected(&world, one) + connected(&world, other), 0);
+    assert!(world.with_node(one, |n, _| n.counters().unproven_signals) > 0);
 }

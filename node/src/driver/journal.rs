@@ -39,7 +39,7 @@ pub(super) fn note(event: &Event) {
             info!("{link}: data to {peer} travels from {path} now");
         }
         Event::Relayed { link, peer, router, why, .. } => {
-            warn!("{link}: messages to {peer} go through {router}, which can read them: {why}");
+            warn!("{link}: messages to {peer} go through {router}: {why}");
         }
         Event::Failed { link, peer, why } => warn!("{link}: no connection to {peer}: {why}"),
         Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),

@@ -1,7 +1,7 @@
 //! Which offers, answers and other signals are a paired device's, and proving to it that ours are ours.
 //!
-//! The descriptions of a link between paired devices carry a line that only the pair can have written ([`auth`](crate::auth)); all else
-//! that such a link says through a router is sealed ([`seal`](crate::seal)).
+//! The descriptions of a link between paired devices carry a line that only the pair can have written ([`auth`]); all else
+//! that such a link says through a router is sealed ([`seal`]).
 
 use std::collections::BTreeMap;
 use std::time::Instant;

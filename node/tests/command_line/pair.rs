@@ -39,8 +39,10 @@ impl Device {
     fn show(&self) -> (Running, String) {
         let shows = Running::start(&["pair", "--show", "--json", "--control", &self.socket]);
         let shown: Value = serde_json::from_str(&shows.line()).unwrap();
-        let code = shown["shown"]["code"].as_str().unwrap().to_owned();
-        assert!(shown["shown"]["qr"].as_str().unwrap().starts_with("clasp:pair?v=1&id="), "{shown}");
+        let field =
+            |name| shown.pointer(&format!("/shown/{name}")).and_then(Value::as_str).unwrap().to_owned();
+        let code = field("code");
+        assert!(field("qr").starts_with("clasp:pair?v=1&id="), "{shown}");
         (shows, code)
     }
 

@@ -1,6 +1,6 @@
 //! What the short-lived commands have in common: start a node, find the peer, open the link.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ enum Attempt {
     Linked(Link),
     /// The session has ended already.
     Gone(String),
+    /// Nobody answers there.
+    Silent(String),
 }
 
 /// A node at work for one command.
@@ -139,14 +141,26 @@ impl Client {
 
     /// Waits for the peer that `wanted` names.
     pub(super) async fn find(&self, wanted: &str) -> Result<PeerInfo, Failure> {
+        self.find_but(wanted, &BTreeSet::new()).await
+    }
+
+    /// The same, but for sessions that are `silent`.
+    async fn find_but(&self, wanted: &str, silent: &BTreeSet<String>) -> Result<PeerInfo, Failure> {
         let found = self
             .until(async |client| {
                 loop {
                     let peers = client.running.handle.peers().await?;
-                    let matching: Vec<_> = peers.iter().filter(|peer| is(peer, wanted)).collect();
+                    let matches = |peer: &&PeerInfo| is(peer, wanted) && !silent.contains(&peer.session);
+                    let matching: Vec<_> = peers.iter().filter(matches).collect();
                     match matching.as_slice() {
                         [] => {}
                         [peer] => return Ok((*peer).clone()),
+                        // A device that has moved leaves its old session behind for a while. Each is tried if need be.
+                        [others @ .., last]
+                            if last.device.is_some() && others.iter().all(|p| p.device == last.device) =>
+                        {
+                            return Ok((*last).clone());
+                        }
                         several => {
                             let ids: Vec<_> = several.iter().map(|peer| peer.session.as_str()).collect();
                             let ids = ids.join(", ");
@@ -166,11 +180,12 @@ impl Client {
 
     /// Waits for the peer that `wanted` names, and opens a link to it. The node's own timeout applies to each attempt.
     ///
-    /// A router may announce a session for a moment longer than it lives, so the next one of that name is tried then.
+    /// A router may announce a session for a moment longer than it lives, or for a minute if its device has moved, so the next one of
+    /// that name is tried then.
     pub(super) async fn reach(&self, wanted: &str) -> Result<(PeerInfo, Link), Failure> {
-        let mut attempts = 0;
+        let (mut attempts, mut silent) = (0, BTreeSet::new());
         loop {
-            let peer = self.find(wanted).await?;
+            let peer = self.find_but(wanted, &silent).await?;
             attempts += 1;
             match self.connect(&peer).await? {
                 Attempt::Linked(link) => return Ok((peer, link)),
@@ -178,6 +193,14 @@ impl Client {
                     return Err(Failure::Failed(why));
                 }
                 Attempt::Gone(why) => log::info!("{why}"),
+                Attempt::Silent(why) => {
+                    silent.insert(peer.session);
+                    let peers = self.running.handle.peers().await?;
+                    if !peers.iter().any(|other| is(other, wanted) && !silent.contains(&other.session)) {
+                        return Err(Failure::Failed(why));
+                    }
+                    log::info!("{why}");
+                }
             }
         }
     }
@@ -197,6 +220,7 @@ impl Client {
                 Event::Failed { link, why, .. } if link == id => {
                     return match why {
                         FailReason::NoSuchSession(_) => Ok(Attempt::Gone(why.to_string())),
+                        FailReason::NoAnswer(_) => Ok(Attempt::Silent(why.to_string())),
                         why => Err(Failure::Failed(why.to_string())),
                     };
                 }

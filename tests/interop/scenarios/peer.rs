@@ -68,6 +68,22 @@ impl Peer {
         self.process.wait_for("connection", CONNECT, |event| self.says_last_of(other, event));
     }
 
+    /// Waits until messages to `other` go through the router.
+    pub fn wait_until_relayed(&self, other: &Self) {
+        self.process.wait_for("relay", CONNECT, |event| {
+            event["event"] == "relayed" && event["peer"] == other.session.as_str()
+        });
+    }
+
+    /// Waits until an offer of `other` was refused because the two are not paired.
+    pub fn wait_until_refused(&self, other: &Self) {
+        self.process.wait_for("refusal", CONNECT, |event| {
+            event["event"] == "refused"
+                && event["peer"] == other.session.as_str()
+                && event["reason"].as_str().is_some_and(|reason| reason.starts_with("not paired"))
+        });
+    }
+
     /// As [`Peer::wait_until_connected`], for an attempt that may come to nothing.
     pub fn connects_within(&self, deadline: Duration, other: &Self) -> bool {
         self.process.look_for(deadline, |event| self.says_last_of(other, event)).is_some()

@@ -78,6 +78,49 @@ fn our_node_fails_at_once_when_the_stock_router_knows_no_such_session() {
     assert!(reason.contains(nobody), "the reason names the session: {reason}");
 }
 
+#[test]
+fn two_of_our_nodes_exchange_messages_by_way_of_the_stock_router_when_nothing_else_works() {
+    relayed(&[], &[]);
+}
+
+#[test]
+fn two_paired_devices_do_the_same_in_sealed_boxes() {
+    relayed(&["--paired-device", "0"], &["--paired-device", "1"]);
+}
+
+#[test]
+fn two_paired_devices_connect_through_the_stock_router() {
+    let router = Router::stock();
+    let mut first = Peer::edge_with("first device", &router, &["--paired-device", "0"]);
+    let mut second = Peer::edge_with("second device", &router, &["--paired-device", "1"]);
+    first.wait_until_seen(&second); // and knows which device it is
+    connect_and_exchange(&mut first, &mut second, LARGEST_OF_OURS);
+    first.disconnect_and_check(&second);
+}
+
+/// A stock peer, which knows no pairing, is told why it is not let in.
+#[test]
+fn a_device_that_trusts_paired_ones_only_refuses_a_stock_peer() {
+    let router = Router::stock();
+    let mut stock = Peer::stock("stock peer", &router);
+    let device = Peer::edge_with("device", &router, &["--paired-device", "0"]);
+    stock.wait_until_seen(&device);
+    stock.connect(&device.session);
+    device.wait_until_refused(&stock);
+}
+
+fn relayed(first: &[&str], second: &[&str]) {
+    let router = Router::stock();
+    let relay_only = ["--routing", "relay-only"];
+    let mut first = Peer::edge_with("first node", &router, &[&relay_only[..], first].concat());
+    let mut second = Peer::edge_with("second node", &router, &[&relay_only[..], second].concat());
+    first.wait_until_seen(&second);
+    first.connect(&second.session.clone());
+    first.wait_until_relayed(&second);
+    second.wait_until_relayed(&first);
+    exchange(&mut first, &mut second, LARGEST_OF_OURS);
+}
+
 fn our_node_offers(router: &Router) {
     let mut stock = Peer::stock("stock peer", router);
     let mut node = Peer::edge("our node", router);

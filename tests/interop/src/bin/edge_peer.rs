@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
-use clasp_node::{Channel, Event, Events, LinkId, NodeBuilder, NodeConfig, NodeHandle, RouterId, RouterUrl};
+use clasp_node::{
+    Channel, Event, Events, Identity, LinkId, NodeBuilder, NodeConfig, NodeHandle, Pair, PairKey, Pairs,
+    RouterId, RouterUrl, RoutingMode, Trust,
+};
 use interop::line::{self, Command, emit};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 #[derive(Debug, Parser)]
@@ -19,6 +24,17 @@ struct Args {
     /// Milliseconds between two signals to ourselves, which keep the session alive on the stock router.
     #[arg(long, default_value_t = 60_000)]
     keep_alive_ms: u64,
+    /// Which ways messages may take.
+    #[arg(long, default_value_t = RoutingMode::PreferP2p)]
+    routing: RoutingMode,
+    /// Be this one of two devices that are paired, and take nobody else's offers.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
+    paired_device: Option<u8>,
+}
+
+/// The device of this number.
+fn identity(number: u8) -> Result<Identity, Box<dyn std::error::Error>> {
+    Ok(Identity::generate(&mut StdRng::from_seed([number + 1; 32]))?)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,9 +44,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = NodeConfig {
         name: "edge peer".to_owned(),
         keep_alive: Duration::from_millis(args.keep_alive_ms),
+        routing: args.routing,
+        trust: if args.paired_device.is_some() { Trust::Paired } else { Trust::Open },
         ..NodeConfig::default()
     };
-    let (node, events, _) = NodeBuilder::new().config(config).router(args.router).start_thread()?;
+    let mut builder = NodeBuilder::new().config(config).router(args.router);
+    if let Some(number) = args.paired_device {
+        let other = identity(1 - number)?;
+        let mut pairs = Pairs::new();
+        let key = PairKey::new([7; 32]);
+        pairs.insert(Pair::new(other.public_key(), *other.fingerprint(), key, "the other"))?;
+        builder = builder.identity(identity(number)?).pairs(pairs);
+    }
+    let (node, events, _) = builder.start_thread()?;
     let known = Arc::<Mutex<Known>>::default();
     let telling = Arc::clone(&known);
     thread::spawn(move || smol::block_on(tell(&events, &telling)));
@@ -134,6 +160,8 @@ fn describe(event: Event, known: &mut Known) -> Option<Value> {
                 "remote": path.remote.to_string(), "after_us": u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
             }))
         }
+        Event::Relayed { peer, .. } => Some(json!({ "event": "relayed", "peer": peer })),
+        Event::Refused { peer, why } => Some(json!({ "event": "refused", "peer": peer, "reason": why })),
         Event::Data { link, channel, bytes } => {
             let channel = match channel {
                 Channel::Reliable => line::Channel::Reliable,

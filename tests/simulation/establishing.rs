@@ -31,7 +31,15 @@ pub(crate) fn linked_with(
     world: &mut World,
     routing: RoutingMode,
 ) -> (NodeId, NodeId, clasp_node::LinkId, clasp_node::LinkId) {
-    let [a, b] = ready(world, [routing, routing]);
+    let nodes = ready(world, [routing, routing]);
+    link(world, nodes)
+}
+
+/// Links the first node to the second, and returns both with what each calls the link.
+pub(crate) fn link(
+    world: &mut World,
+    [a, b]: [NodeId; 2],
+) -> (NodeId, NodeId, clasp_node::LinkId, clasp_node::LinkId) {
     let link = world.connect(a, b);
     assert!(world.run_until(SOON, |w| connected(w, a) == 1 && connected(w, b) == 1), "{:?}", world.told(a));
     let other = world.told(b).iter().find_map(|(_, e)| match e {

@@ -10,7 +10,7 @@ use clasp_wire::p2p::{P2pSignal, SealedFrame, SignalBody};
 use clasp_wire::{Message, message::Body};
 use e2e::{Network, NodeId, World};
 
-use crate::establishing::{connected, linked};
+use crate::establishing::{connected, link, linked};
 use crate::hostile::{field, signal};
 use crate::surviving::{assert_each_once_in_order, message, received};
 
@@ -28,14 +28,8 @@ fn paired(world: &mut World) -> [NodeId; 2] {
 }
 
 pub(crate) fn linked_pair(world: &mut World) -> (NodeId, NodeId, LinkId, LinkId) {
-    let [a, b] = paired(world);
-    let link = world.connect(a, b);
-    assert!(world.run_until(SOON, |w| connected(w, a) == 1 && connected(w, b) == 1), "{:?}", world.told(a));
-    let other = world.told(b).iter().find_map(|(_, e)| match e {
-        Event::Connected { link, .. } => Some(*link),
-        _ => None,
-    });
-    (a, b, link, other.expect("connected"))
+    let nodes = paired(world);
+    link(world, nodes)
 }
 
 /// The signal in a frame, if it is one that anybody can read.

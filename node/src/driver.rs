@@ -6,6 +6,7 @@
 mod builder;
 mod clock;
 pub mod control;
+pub mod discovery;
 mod events;
 mod handle;
 mod interfaces;

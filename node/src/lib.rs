@@ -12,6 +12,7 @@ mod auth;
 mod backoff;
 mod burst;
 pub mod config;
+pub mod discovery;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod event;

@@ -185,6 +185,16 @@ pub const MAX_STATE_FILE_BYTES: usize = 256 * 1024;
 /// Files of provisioned pairs that are read from one directory: the first ones by name.
 pub const MAX_PROVISIONED_FILES: usize = MAX_PAIRS;
 
+/// Routers that are known by mDNS at once, and as many by broadcast. Beyond it, of the former the one heard of longest ago is
+/// forgotten, and of the latter a new one is not taken up.
+pub const MAX_INSTANCES: usize = 64;
+
+/// Addresses whose discovery questions are counted. Beyond it, the one that asked longest ago is forgotten.
+pub const MAX_DISCOVERY_SOURCES: usize = 64;
+
+/// Discovery questions answered a second, whoever asks. Of one address it is 2.
+pub const DISCOVERY_ANSWERS_PER_SECOND: u32 = 32;
+
 const _: () = assert!(MAX_RELAYED_MESSAGE_BYTES <= MAX_SEND_MESSAGE_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= SCTP_SEND_BUFFER_BYTES);
 const _: () = assert!(MAX_SEND_MESSAGE_BYTES <= RELIABLE_QUEUE_BYTES);

@@ -225,7 +225,7 @@ fn query(name: &str, kind: TYPE) -> Result<Vec<u8>, SimpleDnsError> {
 }
 
 /// Parses no more than an answer to one of our questions may take.
-fn parse(message: &[u8]) -> Result<Packet<'_>, SimpleDnsError> {
+pub(crate) fn parse(message: &[u8]) -> Result<Packet<'_>, SimpleDnsError> {
     // The parser makes room for as many entries as the header says there are, before it has seen one.
     let entries = [
         header_buffer::questions(message)?,

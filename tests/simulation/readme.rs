@@ -44,6 +44,14 @@ fn the_readme_states_the_limits_that_are_in_force() {
             format!("{}, {} bytes", node::MAX_ADDRESSES_PER_NAME, node::MAX_MDNS_MESSAGE_BYTES),
         ),
         (
+            "node: devices found on the network, by mDNS and by broadcast",
+            format!("{} each", node::MAX_INSTANCES),
+        ),
+        (
+            "node: discovery questions answered per second, addresses counted",
+            format!("{}, {}", node::DISCOVERY_ANSWERS_PER_SECOND, node::MAX_DISCOVERY_SOURCES),
+        ),
+        (
             "node: candidates before their offer",
             format!("{}, for {} s", node::MAX_EARLY_CANDIDATES, node::EARLY_CANDIDATE_LIFETIME.as_secs()),
         ),

@@ -118,7 +118,7 @@ fn ask_from(place: Place) -> io::Result<(Async<UdpSocket>, SocketAddr)> {
 
 /// A socket that hears the IPv4 group on the interfaces of these addresses. It is bound to the group, so that it takes nothing from
 /// this host's own responder, which shares the port.
-fn listen_v4<'a>(places: impl Iterator<Item = &'a Place>) -> io::Result<Async<UdpSocket>> {
+pub(super) fn listen_v4<'a>(places: impl Iterator<Item = &'a Place>) -> io::Result<Async<UdpSocket>> {
     let socket = shared(AddressFamily::INET, &SocketAddrV4::new(GROUP_V4, PORT).into())?;
     for place in places {
         if let IpAddr::V4(ip) = place.ip
@@ -130,7 +130,7 @@ fn listen_v4<'a>(places: impl Iterator<Item = &'a Place>) -> io::Result<Async<Ud
     Ok(socket)
 }
 
-fn listen_v6(interface: u32) -> io::Result<Async<UdpSocket>> {
+pub(super) fn listen_v6(interface: u32) -> io::Result<Async<UdpSocket>> {
     let group = Place { ip: GROUP_V6.into(), interface }.with_port(PORT);
     let socket = shared(AddressFamily::INET6, &group)?;
     sockopt::set_ipv6_add_membership(&socket, &GROUP_V6, interface)?;
@@ -138,7 +138,7 @@ fn listen_v6(interface: u32) -> io::Result<Async<UdpSocket>> {
 }
 
 /// A socket on a port that others use as well.
-fn shared(family: AddressFamily, address: &SocketAddr) -> io::Result<Async<UdpSocket>> {
+pub(super) fn shared(family: AddressFamily, address: &SocketAddr) -> io::Result<Async<UdpSocket>> {
     let socket = rustix::net::socket(family, SocketType::DGRAM, None)?;
     rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;

@@ -116,6 +116,9 @@ pub struct NodeConfig {
     pub name: String,
     /// Access token for the routers. Default none.
     pub token: String,
+    /// Whether the node connects to its paired devices by itself, through routers they share and through their own routers. Default
+    /// false: for nodes that stay.
+    pub resident: bool,
     /// How long a link may take to open, 100 ms to 120 s. Default 10 s.
     pub connect_timeout: Duration,
     /// How often a session signals to itself so that a stock router (which forgets silent sessions after 300 s) keeps it,
@@ -147,6 +150,7 @@ impl Default for NodeConfig {
             token: String::new(),
             connect_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
+            resident: false,
             max_peers: MAX_PEERS,
             max_offers_in_progress: MAX_OFFERS_IN_PROGRESS,
             offers_per_second: OFFERS_PER_SECOND,

@@ -6,6 +6,7 @@
 mod builder;
 mod clock;
 pub mod control;
+mod devices;
 pub mod discovery;
 mod events;
 mod handle;
@@ -38,6 +39,7 @@ use smol::stream::Stream;
 
 pub use builder::{NodeBuilder, Running, StartError};
 pub use clock::{now, seed, unix_time};
+pub use devices::{Device, DeviceSource, Devices};
 pub use events::Events;
 pub use handle::{CallError, NodeHandle, Stopped};
 pub use interfaces::{Addresses, Loopback, SkippedAddress, addresses};
@@ -51,6 +53,7 @@ use crate::limits::MAX_PARKED;
 use crate::metrics::Metrics;
 use crate::node::{Input, Node, Output};
 use crate::peer::{MAX_DATAGRAMS_PER_DRAIN, SendError};
+use discovery::{Lookout, Sighted};
 use events::{EventQueue, TooSlow};
 use handle::{Command, Outbound};
 use interfaces::Filter;
@@ -97,6 +100,10 @@ pub(crate) struct Driver {
     /// When the node wants to be called: never earlier than the timer fires.
     due: Option<Instant>,
     watch: Watch,
+    /// Looks for other devices, and tells them of this one.
+    lookout: Option<Lookout>,
+    /// What it was told last: whether this device can be paired.
+    told_pairing: bool,
     filter: Filter,
     /// What it found last.
     found: Addresses,
@@ -119,6 +126,8 @@ enum Turn {
     Resolved(Resolved),
     /// An mDNS message came.
     Mdns,
+    /// A device came, or went.
+    Sighted(Sighted),
     Command(Command),
     /// Every handle is gone.
     Abandoned,
@@ -158,6 +167,7 @@ impl Driver {
                 Turn::News(news) => self.on_news(news),
                 Turn::Resolved(resolved) => self.on_resolved(resolved),
                 Turn::Mdns => self.on_mdns(),
+                Turn::Sighted(sighted) => self.on_sighted(&sighted),
                 Turn::Command(Command::Shutdown { reply }) => break Some(reply),
                 Turn::Command(command) => self.on_command(command),
                 Turn::Abandoned => break None,
@@ -184,6 +194,9 @@ impl Driver {
     /// Says goodbye on every link, then to the routers.
     async fn stop(&mut self) {
         let deadline = now() + SHUTDOWN_LIMIT;
+        if let Some(lookout) = self.lookout.take() {
+            lookout.stop().await;
+        }
         let links: Vec<_> = self.node.links().map(|link| link.link).collect();
         for link in links {
             self.node.disconnect(now(), link, "shutting down");
@@ -195,7 +208,7 @@ impl Driver {
                     Turn::Due => self.on_due(),
                     Turn::News(news) => self.on_news(news),
                     Turn::Mdns => self.on_mdns(),
-                    Turn::Ready | Turn::Moved | Turn::Resolved(_) | Turn::Command(_) => {}
+                    Turn::Ready | Turn::Moved | Turn::Resolved(_) | Turn::Sighted(_) | Turn::Command(_) => {}
                     Turn::Abandoned => break,
                 }
             }
@@ -243,6 +256,7 @@ impl Driver {
                     self.sockets.send(source, destination, bytes);
                 }
                 Output::Dial(router) => self.routers.dial(router),
+                Output::DialAddress(router, address) => self.routers.dial_address(router, address),
                 Output::RouterSend(router, frame) => {
                     if !self.routers.send(router, Outgoing::Frame(frame)) {
                         self.routers.hang_up(router);
@@ -259,8 +273,10 @@ impl Driver {
                 Output::Resolve(server) => self.resolver.resolve(server),
                 Output::MdnsQuery(query) => self.mdns.ask(self.sockets.places(), &query),
                 Output::MdnsDone => self.mdns.close(),
+                Output::LookAround => self.look_around(),
                 Output::Event(event) => self.on_event(event),
                 Output::Idle { wake } => {
+                    self.tell_pairing();
                     self.events.flush();
                     self.due = wake.map(|wake| wake.at);
                     self.arm();
@@ -290,6 +306,9 @@ impl Driver {
         }
         if self.mdns.poll(context).is_ready() {
             return Poll::Ready(Turn::Mdns);
+        }
+        if let Poll::Ready(Some(sighted)) = self.poll_sighted(context) {
+            return Poll::Ready(Turn::Sighted(sighted));
         }
         if let Poll::Ready(command) = self.commands.as_mut().poll_next(context) {
             return Poll::Ready(command.map_or(Turn::Abandoned, Turn::Command));
@@ -381,6 +400,8 @@ impl Driver {
             Command::Sessions { reply } => {
                 answer(&reply, self.node.sessions().map(|(_, id)| id.to_owned()).collect());
             }
+            Command::Visit { address, reply } => answer(&reply, self.node.visit(now(), address)),
+            Command::Devices { reply } => self.tell_devices(&reply),
             Command::Servers { reply } => answer(&reply, self.node.servers().collect()),
             Command::Status { reply } => answer(&reply, Box::new(self.status())),
             Command::Pairing(command) => self.on_pair_command(command),
@@ -431,6 +452,7 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         journal::note(&event);
         self.note_pairing(&event);
+        self.note_devices(&event);
         self.metrics.borrow_mut().note_event(&event);
         let link = match &event {
             Event::Writable { link } | Event::Failed { link, .. } | Event::Disconnected { link, .. } => {

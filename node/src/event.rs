@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::identity::DeviceId;
 use crate::pairing::PairingError;
 
-/// A router this node speaks to, by its place in the configuration.
+/// A router this node speaks to: by its place in the configuration, and behind those the routers of devices that it has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RouterId(pub(crate) u8);
 
@@ -122,6 +122,8 @@ pub struct PeerInfo {
     pub device: Option<DeviceId>,
     /// Whether it can be paired now: it shows a code.
     pub pairing: bool,
+    /// Whether it connects to its paired devices by itself.
+    pub resident: bool,
     /// The router it announced itself on.
     pub router: RouterId,
 }
@@ -285,14 +287,14 @@ pub enum Event {
         /// The router's name.
         name: String,
     },
-    /// A router went away, or could not be reached; it is dialled again by itself.
+    /// A router went away, or could not be reached.
     RouterLost {
         /// Which.
         router: RouterId,
         /// Why.
         why: String,
-        /// When the next attempt starts.
-        retry_in: Duration,
+        /// When the next attempt starts, for a router of the configuration.
+        retry_in: Option<Duration>,
     },
     /// A peer announced itself, or changed what it announces.
     PeerSeen(PeerInfo),

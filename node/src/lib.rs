@@ -44,7 +44,7 @@ pub use event::{
 pub use ice_servers::{IceServer, ServerAddress, ServerFault, ServerId, ServerInfo, ServerState};
 pub use identity::{DeviceId, DeviceIdError, Identity};
 pub use metrics::Metrics;
-pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output, PairCallError};
+pub use node::{ConnectError, Counters, Input, LinkInfo, Node, NodeError, Output, PairCallError, VisitError};
 pub use pairs::{Pair, PairError, PairKey, Pairs};
 pub use peer::SendError;
 pub use wake::Wake;

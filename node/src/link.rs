@@ -133,6 +133,8 @@ pub(crate) struct Link {
     bond: Option<Bond>,
     /// The random id of the other node's process, as it announces it.
     instance: Option<String>,
+    /// The other node connects to its paired devices by itself.
+    resident: bool,
     /// Since when we have the session on the router that replaced another.
     online_again: Option<Instant>,
     /// Since when we have no session on the router.
@@ -169,6 +171,7 @@ impl Link {
             restarting_since: None,
             bond: None,
             instance: None,
+            resident: false,
             online_again: None,
             offline_since: None,
             streams_dropped: 0,

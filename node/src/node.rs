@@ -14,11 +14,14 @@ mod commands;
 mod counters;
 mod datagrams;
 mod detours;
+mod drains;
 mod early;
 mod history;
+mod leads;
 mod names;
 mod pairing;
 mod rejoin;
+mod reunion;
 mod roster;
 mod servers;
 mod signals;
@@ -29,7 +32,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::debug;
 use rand::rngs::StdRng;
 use router_lite::exposition::Histogram;
 
@@ -37,6 +39,7 @@ pub use assembly::NodeError;
 pub use commands::{ConnectError, LinkInfo};
 pub use counters::Counters;
 pub(crate) use counters::ROUND_TRIP_SECONDS;
+pub use leads::VisitError;
 pub use pairing::PairCallError;
 pub(crate) use trust::Bond;
 pub use trust::Sealed;
@@ -46,17 +49,18 @@ use crate::burst::Burst;
 use crate::config::NodeConfig;
 use crate::event::{Event, LinkId, LinkState, PeerInfo, RouterId};
 use crate::ice_servers::{Gathered, IceServers, ServerId};
-use crate::identity::Identity;
-use crate::link::{Link, LinkOutput};
+use crate::identity::{DeviceId, Identity};
+use crate::link::Link;
 use crate::mdns::Resolver;
 use crate::pairs::Pairs;
 use crate::peer::Setup;
-use crate::session::{Session, SessionOutput};
+use crate::session::{self, Session};
 use crate::wake::Wake;
 use bucket::Bucket;
 use early::EarlyCandidates;
 use history::History;
-use roster::{Noted, Roster};
+use leads::Lead;
+use roster::Roster;
 
 /// What happened outside.
 #[derive(Debug)]
@@ -88,6 +92,8 @@ pub enum Input<'a> {
     Resolved(ServerId, Result<&'a [SocketAddr], &'a str>),
     /// A message came from here after an [`Output::MdnsQuery`], to one of the sockets it was sent from or to the group.
     MdnsAnswer(SocketAddr, &'a [u8]),
+    /// The router of this device is at these addresses, or nobody says any more that it is anywhere. Not proven, and not believed.
+    Found(DeviceId, &'a [SocketAddr]),
 }
 
 /// What the node wants done, or has to tell.
@@ -104,8 +110,10 @@ pub enum Output {
         /// The datagram.
         bytes: Vec<u8>,
     },
-    /// Open a WebSocket to this router.
+    /// Open a WebSocket to this router of the configuration.
     Dial(RouterId),
+    /// Open a WebSocket to the router at this address, which was found. Its number may have been another one's before.
+    DialAddress(RouterId, SocketAddr),
     /// Send this frame to this router.
     RouterSend(RouterId, Bytes),
     /// Send a WebSocket ping to this router.
@@ -117,6 +125,8 @@ pub enum Output {
     /// Send this to the groups of multicast DNS ([`mdns`](crate::mdns)) on every interface in use, and listen for answers until
     /// [`Output::MdnsDone`]. Without it, candidates that name their address are skipped.
     MdnsQuery(Vec<u8>),
+    /// Ask the network for devices: one that is looked for is nowhere.
+    LookAround,
     /// No answer is awaited any more.
     MdnsDone,
     /// Tell the application.
@@ -130,6 +140,8 @@ pub enum Output {
 
 struct Router {
     session: Session,
+    /// Where it was found; `None`: it is of the configuration.
+    lead: Option<Lead>,
     wake: Option<Wake>,
     dirty: bool,
 }
@@ -175,7 +187,10 @@ pub struct Node {
     rng: StdRng,
     /// The time of the current input.
     now: Instant,
+    /// What each session tells of us.
+    presented: session::Identity,
     routers: Vec<Router>,
+    reunion: reunion::Reunion,
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
     roster: Roster,
@@ -222,6 +237,7 @@ impl Node {
                 for link in self.links.values_mut() {
                     link.handle_addresses(now, addresses);
                 }
+                self.look_again();
             }
             Input::RouterOpened(router) => self.with_session(router, |session| session.handle_opened(now)),
             Input::RouterClosed(router, why) => {
@@ -233,6 +249,7 @@ impl Node {
             Input::RouterHeard(router) => self.with_session(router, |session| session.handle_heard(now)),
             Input::Resolved(server, found) => self.servers.handle_resolved(now, server, found),
             Input::MdnsAnswer(source, message) => self.names.handle_answer(source, message),
+            Input::Found(device, addresses) => self.on_found(device, addresses),
         }
     }
 
@@ -304,7 +321,8 @@ impl Node {
     fn wake(&self) -> Option<Wake> {
         let routers = self.routers.iter().map(|router| router.wake);
         let links = self.links.values().map(Link::wake);
-        let others = [self.servers.wake, self.names.wake(), self.pairing.wake()];
+        let pairs = [self.pairing.wake(), self.reunion.wake(), self.visits_wake()];
+        let others = [self.servers.wake, self.names.wake()].into_iter().chain(pairs);
         routers.chain(links).chain(others).fold(None, Wake::earliest)
     }
 
@@ -318,6 +336,7 @@ impl Node {
         }
         self.servers.handle_timeout(now);
         self.handle_pairing_timeout(now);
+        self.reunite(now);
         self.ask_on(now);
     }
 
@@ -325,115 +344,6 @@ impl Node {
         if let Some(router) = self.routers.get_mut(usize::from(router.0)) {
             act(&mut router.session);
             router.dirty = true;
-        }
-    }
-
-    fn drain_session(&mut self, index: usize) {
-        let Some(entry) = self.routers.get_mut(index) else { return };
-        let router = RouterId(u8::try_from(index).unwrap_or(u8::MAX));
-        match entry.session.poll_output() {
-            SessionOutput::Idle(wake) => (entry.wake, entry.dirty) = (wake, false),
-            SessionOutput::Dial => self.out.push_back(Output::Dial(router)),
-            SessionOutput::Send(frame) => self.out.push_back(Output::RouterSend(router, frame)),
-            SessionOutput::Ping => self.out.push_back(Output::RouterPing(router)),
-            SessionOutput::Hangup => self.out.push_back(Output::RouterHangup(router)),
-            SessionOutput::Ready { session, name } => {
-                let now = self.now;
-                for link in self.links.values_mut().filter(|link| link.router() == router) {
-                    link.handle_session(now, &session);
-                }
-                self.event(Event::RouterReady { router, session, name });
-            }
-            SessionOutput::Lost { why, retry_in } => {
-                self.roster.forget_router(router);
-                let now = self.now;
-                for link in self.links.values_mut().filter(|link| link.router() == router) {
-                    link.handle_offline(now);
-                }
-                self.event(Event::RouterLost { router, why, retry_in });
-            }
-            SessionOutput::Signal(signal) => self.on_signal(router, signal),
-            SessionOutput::Announced { session, name, edge, instance, device, pairing } => {
-                self.on_announced(PeerInfo { session, name, edge, instance, device, pairing, router });
-            }
-            SessionOutput::NoSuchSession(session) => self.on_no_such_session(router, &session),
-        }
-    }
-
-    fn on_announced(&mut self, info: PeerInfo) {
-        let (router, now) = (info.router, self.now);
-        self.look_for_links(&info);
-        match self.roster.note(info.clone()) {
-            Noted::Same => return,
-            Noted::New => {
-                let peers = self.roster.iter().filter(|peer| peer.router == router).count();
-                self.with_session(router, |session| session.announce_soon(now, peers));
-            }
-            Noted::Changed => {}
-        }
-        self.event(Event::PeerSeen(info));
-    }
-
-    fn on_no_such_session(&mut self, router: RouterId, session: &str) {
-        self.roster.forget(router, session);
-        let now = self.now;
-        let of_session = |link: &&mut Link| link.router() == router && link.remote() == session;
-        for link in self.links.values_mut().filter(of_session) {
-            link.handle_session_ended(now);
-        }
-    }
-
-    fn drain_link(&mut self, id: LinkId) -> Option<Output> {
-        let link = self.links.get_mut(&id)?;
-        let (now, relayed) = (self.now, &mut self.relayed);
-        match link.poll_output(now, &mut self.rng, &mut || relayed.take(now)) {
-            LinkOutput::Idle => None,
-            LinkOutput::Gone => {
-                self.counters.streams_dropped += link.streams_dropped();
-                let (answered, lost) = link.checks();
-                self.counters.checks_answered += answered;
-                self.counters.checks_lost += lost;
-                self.links.remove(&id);
-                self.forget_names();
-                debug!(link:% = id; "link dropped");
-                None
-            }
-            LinkOutput::Transmit(transmit) => self.transmit(transmit),
-            LinkOutput::Signal(correlation_id, signal) => {
-                self.signal_of(id, &correlation_id, signal);
-                None
-            }
-            LinkOutput::Relay(relayed) => {
-                self.relay(id, &relayed);
-                None
-            }
-            LinkOutput::Attempt => {
-                self.offer_again(id);
-                None
-            }
-            LinkOutput::Resolve(name) => {
-                self.names.ask(now, &name);
-                None
-            }
-            LinkOutput::RoundTrip(round_trip) => {
-                self.round_trips.observe(round_trip);
-                None
-            }
-            LinkOutput::Event(event) => {
-                let event = match event {
-                    Event::Failed { link, peer, why } => {
-                        Event::Failed { link, peer, why: self.with_server_faults(why) }
-                    }
-                    event => event,
-                };
-                match &event {
-                    Event::Connected { link, .. } => self.settle_pair(*link),
-                    Event::Failed { link, why, .. } => self.note_link_of_pair_failed(*link, why),
-                    _ => {}
-                }
-                self.remember(&event);
-                Some(Output::Event(event))
-            }
         }
     }
 

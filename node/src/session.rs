@@ -52,8 +52,9 @@ const ANNOUNCE_SUBSCRIPTION: u32 = 2;
 
 #[derive(Debug)]
 enum State {
+    /// Without a time it rests: somebody has to call for it.
     Offline {
-        dial_at: Instant,
+        dial_at: Option<Instant>,
     },
     Dialing {
         give_up_at: Instant,
@@ -85,6 +86,8 @@ impl State {
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
+    /// A lost router is dialled again.
+    persistent: bool,
     /// Whether this device can be paired now.
     pairing: bool,
     state: State,
@@ -105,10 +108,17 @@ impl Session {
     /// A session that dials at once.
     #[must_use]
     pub fn new(seed: [u8; 32], now: Instant, identity: Identity) -> Self {
+        let state = State::Offline { dial_at: Some(now) };
+        Self { persistent: true, state, ..Self::at_rest(seed, identity) }
+    }
+
+    /// A session that dials when it is told to, once each time.
+    pub(crate) fn at_rest(seed: [u8; 32], identity: Identity) -> Self {
         Self {
             identity,
+            persistent: false,
             pairing: false,
-            state: State::Offline { dial_at: now },
+            state: State::Offline { dial_at: None },
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             rng: StdRng::from_seed(seed),
             pending: DropOldest::new(),
@@ -130,11 +140,33 @@ impl Session {
         }
     }
 
+    /// Whether the router is away, and nothing is done about it.
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self.state, State::Offline { .. })
+    }
+
+    /// Dials, unless that is going on.
+    pub(crate) fn dial(&mut self, now: Instant) {
+        if self.is_offline() {
+            self.state = State::Offline { dial_at: Some(now) };
+            self.handle_timeout(now);
+        }
+    }
+
+    /// The router is not needed at present.
+    pub(crate) fn rest(&mut self) {
+        if !self.is_offline() {
+            self.out.push_back(SessionOutput::Hangup);
+            self.out.push_back(SessionOutput::Rests);
+        }
+        self.enter(State::Offline { dial_at: None });
+    }
+
     /// How the session is now. Which router's it is, and who is there, its node knows.
     pub(crate) fn status(&self, now: Instant) -> SessionStatus {
         let (state, retry_in) = match &self.state {
             State::Offline { dial_at } => {
-                (SessionState::Offline, Some(dial_at.saturating_duration_since(now)))
+                (SessionState::Offline, dial_at.map(|at| at.saturating_duration_since(now)))
             }
             State::Dialing { .. } => (SessionState::Dialing, None),
             State::AwaitingWelcome { .. } => (SessionState::AwaitingWelcome, None),
@@ -160,7 +192,7 @@ impl Session {
 
     /// This host has other addresses now: what failed before may work at once.
     pub fn handle_network_changed(&mut self, now: Instant) {
-        if let State::Offline { dial_at } = &mut self.state {
+        if let State::Offline { dial_at: Some(dial_at) } = &mut self.state {
             *dial_at = now;
             self.backoff.reset();
         }
@@ -176,7 +208,7 @@ impl Session {
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
-            State::Offline { dial_at } if *dial_at <= now => {
+            State::Offline { dial_at: Some(dial_at) } if *dial_at <= now => {
                 self.enter(State::Dialing { give_up_at: now + HANDSHAKE_TIMEOUT });
                 self.out.push_back(SessionOutput::Dial);
             }
@@ -269,7 +301,7 @@ impl Session {
 
     fn wake(&self) -> Option<Wake> {
         match &self.state {
-            State::Offline { dial_at } => Some(Wake::new(*dial_at, "dial")),
+            State::Offline { dial_at } => dial_at.map(|at| Wake::new(at, "dial")),
             State::Dialing { give_up_at } => Some(Wake::new(*give_up_at, "dial timeout")),
             State::AwaitingWelcome { give_up_at } => Some(Wake::new(*give_up_at, "welcome timeout")),
             State::Ready { last_heard, pinged, keep_alive_at, reannounce_at, .. } => {
@@ -401,9 +433,9 @@ impl Session {
     }
 
     fn lose(&mut self, now: Instant, why: String) {
-        let retry_in = self.backoff.next(&mut self.rng);
+        let retry_in = self.persistent.then(|| self.backoff.next(&mut self.rng));
         self.lost = Some(why.chars().take(MAX_REASON_BYTES).collect());
-        self.enter(State::Offline { dial_at: now + retry_in });
+        self.enter(State::Offline { dial_at: retry_in.map(|after| now + after) });
         self.out.push_back(SessionOutput::Lost { why, retry_in });
     }
 

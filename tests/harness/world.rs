@@ -478,6 +478,6 @@ impl World {
     clippy::disallowed_methods,
     reason = "an Instant can only be had from the clock; all others are computed"
 )]
-fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     Instant::now()
 }

@@ -10,6 +10,7 @@ mod names;
 mod pairing;
 mod readme;
 mod relaying;
+mod reunion;
 mod router_trouble;
 mod signals_in_disorder;
 mod status;

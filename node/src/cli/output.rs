@@ -40,7 +40,7 @@ pub(super) fn event(event: &Event) -> Value {
             json!({"event": "router_ready", "router": router, "session": session, "name": name})
         }
         Event::RouterLost { router, why, retry_in } => {
-            json!({"event": "router_lost", "router": router, "why": why, "retry_in_ms": millis(*retry_in)})
+            json!({"event": "router_lost", "router": router, "why": why, "retry_in_ms": retry_in.map(millis)})
         }
         Event::PeerSeen(peer) => json!({"event": "peer_seen", "peer": peer}),
         Event::Connecting { link, peer, role } => {

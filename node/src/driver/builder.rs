@@ -1,6 +1,6 @@
 //! How a node is put together and started.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use router_lite::{Config as RouterConfig, Server, ServerError};
 use smol::channel::bounded;
 use smol::{LocalExecutor, Task, Timer};
 
+use super::discovery::{Lookout, LookoutConfig};
 use super::events::{self, Events};
 use super::handle::NodeHandle;
 use super::interfaces::{Filter, Loopback};
@@ -21,6 +22,7 @@ use super::watch::Watch;
 use super::websocket::RouterUrl;
 use super::{Driver, clock};
 use crate::config::{ConfigError, NodeConfig};
+use crate::discovery::Advertised;
 use crate::ice_servers::IceServer;
 use crate::identity::Identity;
 use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
@@ -58,6 +60,7 @@ pub struct NodeBuilder {
     embedded: Option<RouterConfig>,
     loopback: Loopback,
     udp_port: u16,
+    discovery: bool,
     identity: Option<Identity>,
     pairs: Pairs,
     store: Option<Store>,
@@ -142,6 +145,21 @@ impl NodeBuilder {
         self
     }
 
+    /// Looks for other devices on the network, by multicast DNS and by broadcast, and tells them of the router inside this node, if
+    /// there is one and it listens to other hosts. Default off.
+    #[must_use]
+    pub fn discovery(mut self, on: bool) -> Self {
+        self.discovery = on;
+        self
+    }
+
+    /// Connects to paired devices by itself. Default off.
+    #[must_use]
+    pub fn resident(mut self, on: bool) -> Self {
+        self.config.resident = on;
+        self
+    }
+
     /// Who the node is. Without this it gets a new identity at every start.
     #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -199,6 +217,14 @@ impl NodeBuilder {
             Some(identity) => identity,
             None => Identity::generate(&mut StdRng::from_seed(seed()?)).map_err(NodeError::from)?,
         };
+        let lookout = if self.discovery {
+            let device = identity.id();
+            let (advertised, only) = advertised(&self.config.name, &routers);
+            let config = LookoutConfig { device, advertised, only, loopback: self.loopback };
+            Some(Lookout::start(config, executor).map_err(io("no randomness from the operating system"))?)
+        } else {
+            None
+        };
         let node =
             Node::with_identity(seed()?, clock::now(), self.config, routers.len(), identity, self.pairs)?;
         let (commands, command_queue) = bounded(COMMAND_QUEUE);
@@ -219,6 +245,8 @@ impl NodeBuilder {
             timer_at: None,
             due: None,
             watch,
+            lookout,
+            told_pairing: false,
             filter,
             found,
             store: self.store,
@@ -269,6 +297,20 @@ impl NodeBuilder {
             Err(StartError::Io { what: "cannot start the node", error })
         })
     }
+}
+
+/// What is told of the router in this node: if it listens to other hosts, its port, and its address if it is only one.
+fn advertised(name: &str, routers: &[RouterAddress]) -> (Option<Advertised>, Option<IpAddr>) {
+    let listening = routers.iter().find_map(|router| match router {
+        RouterAddress::Embedded(server) => Some(server.local_addrs()),
+        RouterAddress::Url(_) => None,
+    });
+    let open = listening.unwrap_or_default().iter().filter(|address| !address.ip().is_loopback());
+    let Some(address) = open.min_by_key(|address| !address.ip().is_unspecified()) else {
+        return (None, None);
+    };
+    let only = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+    (Some(Advertised { name: name.to_owned(), port: address.port() }), only)
 }
 
 /// Runs the node, and the router in it for as long.

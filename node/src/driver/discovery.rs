@@ -4,10 +4,12 @@
 
 mod sockets;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -59,7 +61,6 @@ pub struct DiscoveryStatus {
 enum Order {
     Ask,
     Pairing(bool),
-    Status(Sender<DiscoveryStatus>),
     Stop(Sender<()>),
 }
 
@@ -81,6 +82,7 @@ pub struct LookoutConfig {
 pub struct Lookout {
     orders: Sender<Order>,
     sighted: Pin<Box<Receiver<Sighted>>>,
+    status: Rc<RefCell<DiscoveryStatus>>,
     _task: Task<()>,
 }
 
@@ -95,16 +97,18 @@ impl Lookout {
         let LookoutConfig { device, advertised, only, loopback } = config;
         let watch = Watch::new();
         let sockets = Sockets::new(loopback, only, advertised.is_some());
+        let status = Rc::default();
         let seeker = Seeker {
             core: Discovery::new(clock::seed()?, now(), device, advertised),
             sockets,
             watch,
             orders: Box::pin(order_queue),
             tell,
+            status: Rc::clone(&status),
             untold: VecDeque::new(),
             timer: Timer::never(),
         };
-        Ok(Self { orders, sighted: Box::pin(sighted), _task: executor.spawn(seeker.run()) })
+        Ok(Self { orders, sighted: Box::pin(sighted), status, _task: executor.spawn(seeker.run()) })
     }
 
     /// Asks the network again now.
@@ -126,11 +130,10 @@ impl Lookout {
         self.sighted.as_mut().poll_next(context)
     }
 
-    /// A question whose answer comes on the receiver.
-    pub fn status(&self) -> Receiver<DiscoveryStatus> {
-        let (reply, status) = bounded(1);
-        self.order(Order::Status(reply));
-        status
+    /// How it goes.
+    #[must_use]
+    pub fn status(&self) -> DiscoveryStatus {
+        self.status.borrow().clone()
     }
 
     /// Says goodbye to the network.
@@ -163,6 +166,8 @@ struct Seeker {
     watch: Watch,
     orders: Pin<Box<Receiver<Order>>>,
     tell: Sender<Sighted>,
+    /// For who asks.
+    status: Rc<RefCell<DiscoveryStatus>>,
     /// What the node has not taken yet, one a device at most: the core bounds how many there are.
     untold: VecDeque<Sighted>,
     timer: Timer,
@@ -192,11 +197,6 @@ impl Seeker {
                 Turn::Told => {}
                 Turn::Order(Order::Ask) => self.core.ask(now()),
                 Turn::Order(Order::Pairing(open)) => self.core.set_pairing(now(), open),
-                Turn::Order(Order::Status(reply)) => {
-                    if reply.try_send(self.status()).is_err() {
-                        debug!("whoever asked did not wait");
-                    }
-                }
                 Turn::Order(Order::Stop(reply)) => {
                     self.core.stop();
                     self.drain();
@@ -212,17 +212,23 @@ impl Seeker {
         }
     }
 
-    fn status(&self) -> DiscoveryStatus {
-        DiscoveryStatus {
-            instance: self.core.instance().map(str::to_owned),
-            faults: self.sockets.faults(),
-            found: self.core.found().cloned().collect(),
-            counters: self.core.counters(),
+    /// Keeps the answer for who asks how it goes.
+    fn note_status(&self) {
+        let mut status = self.status.borrow_mut();
+        if status.instance.as_deref() != self.core.instance() {
+            status.instance = self.core.instance().map(str::to_owned);
         }
+        status.counters = self.core.counters();
+    }
+
+    fn note_found(&self) {
+        self.status.borrow_mut().found = self.core.found().cloned().collect();
     }
 
     fn on_moved(&mut self) {
-        if let Some(networks) = self.sockets.follow() {
+        let networks = self.sockets.follow();
+        self.status.borrow_mut().faults = self.sockets.faults();
+        if let Some(networks) = networks {
             debug!("looking for devices on {networks:?}");
             self.core.handle_input(now(), unix_us(), Input::Networks(&networks));
             self.core.ask(now());
@@ -248,9 +254,16 @@ impl Seeker {
                 Output::Unicast { link, to, message } => self.sockets.unicast(link, to, &message),
                 Output::Broadcast(bytes) => self.sockets.broadcast(&bytes),
                 Output::Reply { to, bytes } => self.sockets.reply(to, &bytes),
-                Output::Found(found) => self.tell(Sighted::Found(found)),
-                Output::Lost(found) => self.tell(Sighted::Lost(found)),
+                Output::Found(found) => {
+                    self.note_found();
+                    self.tell(Sighted::Found(found));
+                }
+                Output::Lost(found) => {
+                    self.note_found();
+                    self.tell(Sighted::Lost(found));
+                }
                 Output::Idle { wake } => {
+                    self.note_status();
                     match wake {
                         Some(wake) => self.timer.set_at(wake.at),
                         None => self.timer = Timer::never(),

@@ -1,16 +1,18 @@
 //! The application's side of a running node.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::devices::Devices;
 use super::pairing::{PairCommand, PairError, PairInfo, PairedDevice, Shown};
 use super::status::Status;
 use crate::event::{Channel, LinkId, PeerInfo, RouterId};
 use crate::ice_servers::ServerInfo;
 use crate::identity::DeviceId;
-use crate::node::{ConnectError, Counters, LinkInfo, PairCallError};
+use crate::node::{ConnectError, Counters, LinkInfo, PairCallError, VisitError};
 use crate::pairing::Known;
 use crate::peer::SendError;
 
@@ -27,6 +29,8 @@ pub(super) enum Command {
     Sessions { reply: Sender<Vec<String>> },
     Servers { reply: Sender<Vec<ServerInfo>> },
     Status { reply: Sender<Box<Status>> },
+    Visit { address: SocketAddr, reply: Sender<Result<RouterId, VisitError>> },
+    Devices { reply: Sender<Devices> },
     Pairing(PairCommand),
     Shutdown { reply: Sender<()> },
 }
@@ -155,6 +159,22 @@ impl NodeHandle {
     /// When the node has stopped.
     pub async fn status(&self) -> Result<Status, Stopped> {
         self.call(|reply| Command::Status { reply }).await.map(|status| *status)
+    }
+
+    /// The devices that are known, from all that says so. The network is asked again for the next time.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn devices(&self) -> Result<Devices, Stopped> {
+        self.call(|reply| Command::Devices { reply }).await
+    }
+
+    /// Opens a session with the router at this address for two minutes, so that whoever is there can be paired.
+    ///
+    /// # Errors
+    /// When that is no host's address, when there are too many visits, or when the node has stopped.
+    pub async fn visit(&self, address: SocketAddr) -> Result<RouterId, CallError<VisitError>> {
+        self.call(|reply| Command::Visit { address, reply }).await?.map_err(CallError::Refused)
     }
 
     /// Our session ids on the routers that know us now.

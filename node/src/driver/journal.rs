@@ -10,7 +10,11 @@ pub(super) fn note(event: &Event) {
         Event::RouterReady { router, session, name } => {
             info!("{router}: session {session} on {name:?}");
         }
-        Event::RouterLost { router, why, retry_in } => warn!("{router}: {why}; next try in {retry_in:.1?}"),
+        Event::RouterLost { router, why, retry_in: Some(retry_in) } => {
+            warn!("{router}: {why}; next try in {retry_in:.1?}");
+        }
+        // Of a device on the network: it may be switched off, or somewhere else now.
+        Event::RouterLost { router, why, retry_in: None } => debug!("{router}: {why}"),
         Event::PeerSeen(peer) => {
             info!(
                 "peer {} {} announced on {}",

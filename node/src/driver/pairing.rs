@@ -155,6 +155,15 @@ impl Driver {
         Ok(info)
     }
 
+    /// Where devices were met is stored as well, but nobody waits for it.
+    pub(super) fn keep_addresses(&mut self) {
+        if self.store.is_some()
+            && let Err(why) = self.save_pairs()
+        {
+            log::debug!("addresses of devices {why}");
+        }
+    }
+
     fn save_pairs(&mut self) -> Result<(), String> {
         let Some(store) = &mut self.store else {
             return Err("not stored: this node has no state directory".to_owned());

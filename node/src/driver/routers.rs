@@ -1,6 +1,6 @@
 //! The connections to the routers: tasks that carry frames, and what the node hears from them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -70,6 +70,12 @@ struct Connection {
     task: Option<Task<()>>,
 }
 
+impl Connection {
+    fn to(address: RouterAddress) -> Self {
+        Self { address, dial: 0, outgoing: None, local: None, task: None }
+    }
+}
+
 pub(super) struct Routers {
     executor: Rc<LocalExecutor<'static>>,
     connections: Vec<Connection>,
@@ -82,11 +88,19 @@ impl Routers {
         addresses: Vec<RouterAddress>,
     ) -> (Self, Receiver<News>) {
         let (sender, news) = bounded(INCOMING);
-        let connections = addresses
-            .into_iter()
-            .map(|address| Connection { address, dial: 0, outgoing: None, local: None, task: None })
-            .collect();
+        let connections = addresses.into_iter().map(Connection::to).collect();
         (Self { executor, connections, sender }, news)
+    }
+
+    /// Opens a connection to a router that was found at this address.
+    pub(super) fn dial_address(&mut self, router: RouterId, address: SocketAddr) {
+        let address = RouterAddress::Url(RouterUrl::from(address));
+        match self.connections.get_mut(router.place()) {
+            Some(connection) => connection.address = address,
+            // The node numbers them one after the other.
+            None => self.connections.push(Connection::to(address)),
+        }
+        self.dial(router);
     }
 
     pub(super) fn dial(&mut self, router: RouterId) {

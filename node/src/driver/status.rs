@@ -33,7 +33,7 @@ pub struct Status {
     pub addresses: Vec<SocketAddr>,
     /// Addresses of this host that no data travels on, and why.
     pub skipped: Vec<SkippedAddress>,
-    /// The routers, in the order of the configuration.
+    /// The routers, in the order of the configuration; then those that were found and are in use.
     pub routers: Vec<RouterStatus>,
     /// The links, the oldest first.
     pub links: Vec<LinkStatus>,
@@ -69,8 +69,11 @@ impl Driver {
             why: "no socket can be opened on it now",
         });
         let skipped = self.found.skipped.iter().cloned().chain(unbound).collect();
-        let urls = self.routers.urls();
+        let urls: Vec<String> = self.routers.urls().collect();
         let sessions = self.node.session_statuses(at).into_iter();
+        let router = |session: SessionStatus| {
+            Some(RouterStatus { url: urls.get(session.router.place())?.clone(), session })
+        };
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
@@ -79,7 +82,7 @@ impl Driver {
             storage: self.store.as_ref().map(Store::storage).unwrap_or_default(),
             uptime: at.saturating_duration_since(self.started),
             skipped,
-            routers: urls.zip(sessions).map(|(url, session)| RouterStatus { url, session }).collect(),
+            routers: sessions.filter_map(router).collect(),
             links: self.node.link_statuses(at),
             ended: self.node.ended_links(at),
             counters: self.node.counters(),

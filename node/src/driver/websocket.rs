@@ -107,7 +107,14 @@ impl RouterUrl {
 
 impl From<SocketAddr> for RouterUrl {
     fn from(address: SocketAddr) -> Self {
-        Self { url: format!("ws://{address}/"), host: address.ip().to_string(), port: address.port() }
+        // A scope stays with the address it belongs to.
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        // But means nothing to the router, and no URL has one (RFC 3986 §3.2.2).
+        let url = format!("ws://{}/", SocketAddr::new(address.ip(), address.port()));
+        Self { url, host, port: address.port() }
     }
 }
 

@@ -133,6 +133,20 @@ impl Link {
         self.bond = bond;
     }
 
+    /// Whether the other node stays, and connects to its paired devices by itself.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.resident
+    }
+
+    pub(crate) fn set_resident(&mut self, resident: bool) {
+        self.resident = resident;
+    }
+
+    /// The random id of the other node's process, if it has told one.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
     /// Whether the application has been told that the link works.
     pub(crate) fn is_usable(&self) -> bool {
         self.usable

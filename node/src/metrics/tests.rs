@@ -50,7 +50,7 @@ fn what_a_node_tells_is_counted_by_kind() {
             role: Role::Offerer,
             step: Step::CandidateSkipped("w".into()),
         },
-        Event::RouterLost { router: RouterId::FIRST, why: "v".into(), retry_in: Duration::ZERO },
+        Event::RouterLost { router: RouterId::FIRST, why: "v".into(), retry_in: None },
         Event::PathChanged { link: LINK, peer: peer(), path: nowhere() },
         Event::Writable { link: LINK },
         Event::Step { link: LINK, peer: peer(), role: Role::Offerer, step: Step::RestartOfferSent },

@@ -11,6 +11,7 @@ use super::bucket::Bucket;
 use super::early::EarlyCandidates;
 use super::history::History;
 use super::pairing::Pairing;
+use super::reunion::Reunion;
 use super::roster::Roster;
 use super::trust::Heard;
 use super::{Bursts, Counters, Local, Node, ROUND_TRIP_SECONDS, Router};
@@ -79,6 +80,7 @@ impl Node {
         let presented = session::Identity {
             name: config.name.clone(),
             token: config.token.clone(),
+            resident: config.resident,
             device: identity.id(),
             instance: format!("{:016x}", rng.next_u64()),
             keep_alive: config.keep_alive,
@@ -87,9 +89,12 @@ impl Node {
             .map(|_| {
                 let mut seed = [0; 32];
                 rng.fill_bytes(&mut seed);
-                Router { session: Session::new(seed, now, presented.clone()), wake: None, dirty: true }
+                let session = Session::new(seed, now, presented.clone());
+                Router { session, lead: None, wake: None, dirty: true }
             })
             .collect();
+        let reunion =
+            if config.resident { Reunion::new(now, identity.id(), &pairs) } else { Reunion::default() };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         let servers = IceServers::new(now, StdRng::from_seed(seed), &config.ice_servers);
@@ -103,7 +108,9 @@ impl Node {
             nonce: Nonce { epoch: rng.next_u64(), count: 0 },
             rng,
             now,
+            presented,
             routers,
+            reunion,
             links: BTreeMap::new(),
             next_link: 0,
             roster: Roster::default(),

@@ -194,12 +194,14 @@ impl Node {
         }
         let instance = known.and_then(|info| info.instance.clone());
         let name = known.and_then(|info| info.name.clone());
+        let resident = known.is_some_and(|info| info.resident);
         self.event(Event::Connecting { link: number, peer: remote.clone(), role });
         let routing = self.local.config.routing;
         let beginning = Beginning { number, router, remote, correlation_id, role, routing, attempt };
         let mut link = Link::new(self.now, beginning);
         link.note_instance(instance.as_deref());
         link.set_name(name);
+        link.set_resident(resident);
         link.set_bond(bond);
         self.links.insert(number, link);
         number

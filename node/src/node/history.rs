@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Node;
+use super::{Node, Router};
 use crate::event::{Event, LinkState, RouterId};
 use crate::limits::MAX_ENDED_LINKS;
 use crate::status::{End, EndedLink, LinkStatus, SessionStatus, Tried};
@@ -59,10 +59,12 @@ impl Node {
             .collect()
     }
 
-    /// The session with every router as it is now.
+    /// The session with every router of the configuration as it is now, and with those found routers that are in use.
     pub fn session_statuses(&self, now: Instant) -> Vec<SessionStatus> {
         let numbered = self.routers.iter().zip(0..);
+        let is_used = |entry: &Router| entry.lead.is_none() || !entry.session.is_offline();
         numbered
+            .filter(|(entry, _)| is_used(entry))
             .map(|(entry, place)| {
                 let router = RouterId(place);
                 let peers = self.roster.iter().filter(|peer| peer.router == router).count();

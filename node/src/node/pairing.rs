@@ -227,6 +227,7 @@ impl Node {
         match self.pairs.insert(pair) {
             Ok(pair) => {
                 let name = pair.name.clone();
+                self.add_contact(device, party.router);
                 info!(device:% = device, name = name.as_str(); "paired");
                 self.event(Event::Paired { device, name, peer: party.session, check });
             }

@@ -71,6 +71,7 @@ mod tests {
             instance: None,
             device: None,
             pairing: false,
+            resident: false,
             router: RouterId(0),
         }
     }

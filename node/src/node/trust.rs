@@ -74,6 +74,7 @@ impl Node {
         self.now = now;
         let pair = self.pairs.remove(device)?;
         self.heard.forget(device);
+        self.remove_contact(device);
         let is_its = |link: &&mut Link| link.bond().is_some_and(|bond| bond.device == device);
         for link in self.links.values_mut().filter(is_its) {
             link.close(now, "the devices are not paired any more");

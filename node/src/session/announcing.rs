@@ -21,6 +21,9 @@ const DEVICE_FEATURE: &str = "id/";
 /// Announced while the device can be paired, by version 1 of pairing.
 const PAIRING_FEATURE: &str = "pair/1";
 
+/// Announced by nodes that stay, and connect to their paired devices by themselves.
+const RESIDENT_FEATURE: &str = "resident/1";
+
 /// What we announce: the stock features, and ours.
 const FEATURES: [&str; 4] = ["webrtc", "reliable", "unreliable", EDGE_FEATURE];
 
@@ -71,6 +74,7 @@ impl Session {
                 .filter(|instance| instance.len() <= MAX_NAME_BYTES && is_plain(instance))
                 .map(str::to_owned),
             pairing: announce.features.contains(PAIRING_FEATURE),
+            resident: announce.features.contains(RESIDENT_FEATURE),
             device: word(DEVICE_FEATURE).and_then(|device| device.parse().ok()),
         });
     }
@@ -80,6 +84,7 @@ impl Session {
         let instance = format!("{INSTANCE_FEATURE}{}", self.identity.instance);
         let device = format!("{DEVICE_FEATURE}{}", self.identity.device);
         let features = FeatureList::new(&FEATURES).with(&instance).with(&device);
+        let features = if self.identity.resident { features.with(RESIDENT_FEATURE) } else { features };
         let announce = PeerAnnounce {
             session_id: id,
             p2p_capable: true,

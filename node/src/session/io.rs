@@ -17,6 +17,8 @@ pub struct Identity {
     pub name: String,
     /// Access token for the router; empty for none.
     pub token: String,
+    /// Whether the node connects to its paired devices by itself.
+    pub resident: bool,
     /// The device's id, which paired devices know it by.
     pub device: DeviceId,
     /// A random id of this process, by which others know it in all its sessions.
@@ -45,13 +47,15 @@ pub enum SessionOutput {
         /// The router's name.
         name: String,
     },
-    /// The router is gone, or unreachable. [`SessionOutput::Dial`] follows after `retry_in`.
+    /// The router is gone, or unreachable. [`SessionOutput::Dial`] follows after `retry_in`, if there is such a time.
     Lost {
         /// Why.
         why: String,
         /// When it is dialled again.
-        retry_in: Duration,
+        retry_in: Option<Duration>,
     },
+    /// The router is not needed any more.
+    Rests,
     /// A P2P signal for us.
     Signal(InSignal),
     /// A peer announced itself.
@@ -68,6 +72,8 @@ pub enum SessionOutput {
         device: Option<DeviceId>,
         /// Whether it can be paired now.
         pairing: bool,
+        /// Whether it connects to its paired devices by itself.
+        resident: bool,
     },
     /// The router knows no such session.
     NoSuchSession(String),

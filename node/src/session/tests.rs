@@ -26,6 +26,7 @@ impl Table {
             token: String::new(),
             device: crate::identity::DeviceId::of(&[1; 32]),
             instance: "0123".into(),
+            resident: false,
             keep_alive: KEEP_ALIVE,
         };
         let session = Session::new([1; 32], now, identity);

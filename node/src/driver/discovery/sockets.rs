@@ -227,11 +227,11 @@ impl Sockets {
         note_unsent(self.responder.as_ref().map(|socket| socket.get_ref().send_to(bytes, to)));
     }
 
-    /// Hands over up to `limit` datagrams as `take(where, source, bytes)` without waiting.
+    /// Hands over up to `limit` datagrams of each socket as `take(where, source, bytes)` without waiting.
     pub(super) fn receive(&self, limit: usize, mut take: impl FnMut(Heard, SocketAddr, &[u8])) {
         let mut buffer = [0; MAX_MDNS_MESSAGE_BYTES + 1]; // a longer one shows that it is
-        let mut left = limit;
         for (kind, socket) in self.sockets() {
+            let mut left = limit;
             while left > 0
                 && let Ok((len, source)) = socket.get_ref().recv_from(&mut buffer)
             {

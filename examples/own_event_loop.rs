@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut router = Router::new(seed()?, router_now(), Config::default());
     let mut sides = Vec::new();
     for (name, number) in [("alice", 1), ("bob", 2)] {
-        let config = NodeConfig { name: name.to_owned(), ..NodeConfig::default() };
+        let config = NodeConfig { name: name.to_owned(), ..NodeConfig::open() };
         let mut node = Node::new(seed()?, now(), config, 1)?;
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(1)))?; // this loop polls; a real one would wait for `wake`

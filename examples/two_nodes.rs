@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use clasp_node::driver::{Loopback, RouterUrl};
-use clasp_node::{Channel, Event, NodeBuilder};
+use clasp_node::{Channel, Event, NodeBuilder, Trust};
 use examples::say;
 use smol::LocalExecutor;
 
@@ -16,10 +16,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(async {
         let router = router_lite::Config::default().with_bind(&["127.0.0.1:0".parse()?])?;
-        let kitchen = NodeBuilder::new().name("kitchen").embedded_router(router).loopback(Loopback::Only);
+        // The two have never been paired; devices that have been need no such trust.
+        let node = |name: &str| NodeBuilder::new().name(name).trust(Trust::Open).loopback(Loopback::Only);
+        let kitchen = node("kitchen").embedded_router(router);
         let kitchen = kitchen.start(&executor).await?;
         let url = RouterUrl::from(kitchen.router_addr.ok_or("the kitchen runs a router")?);
-        let garden = NodeBuilder::new().name("garden").router(url).loopback(Loopback::Only);
+        let garden = node("garden").router(url);
         let garden = garden.start(&executor).await?;
 
         // The garden waits until it sees the kitchen, calls it, and greets it once the link is open.

@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod discover;
 mod doctor;
 mod ice;
 mod id;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
@@ -51,6 +53,8 @@ enum Command {
     Status(StatusArgs),
     /// Look for what keeps links from working, and say what to do about it
     Doctor(DoctorArgs),
+    /// List the devices of the network, and whether they can be paired
+    Discover(DiscoverArgs),
     /// Pair this device with another one, by a code that one of them shows and a person types into the other
     Pair(PairArgs),
     /// List the devices this one is paired with
@@ -112,7 +116,7 @@ struct NodeArgs {
     #[arg(long, value_name = "MODE", default_value_t = RoutingMode::PreferP2p)]
     routing: RoutingMode,
     /// Whose offers are taken: `paired` devices' only, or with `open` everybody's who can reach a router of this node
-    #[arg(long, value_name = "WHOM", default_value_t = Trust::Open)]
+    #[arg(long, value_name = "WHOM", env = "CLASP_NODE_TRUST", default_value_t = Trust::Paired)]
     trust: Trust,
     /// Use the loopback interface only
     #[arg(long)]
@@ -163,11 +167,31 @@ struct RunArgs {
     /// Another router to be present on as well, such as ws://10.0.0.1:7330; may be given several times
     #[arg(long, value_name = "URL")]
     router: Vec<RouterUrl>,
+    /// Do not look for other devices on the network, and do not tell them of this one
+    #[arg(long, env = "CLASP_NODE_NO_DISCOVERY", value_parser = FalseyValueParser::new())]
+    no_discovery: bool,
     /// Print every event as JSON, one object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     control: ControlArgs,
+}
+
+#[derive(Debug, Args)]
+struct DiscoverArgs {
+    /// How long to look
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    wait: Duration,
+    /// Go on, and print what changes, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON; with --watch one object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    control: ControlArgs,
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 /// How commands on this machine reach the node that runs there.
@@ -196,7 +220,7 @@ struct IdArgs {
 
 #[derive(Debug, Args)]
 struct PairArgs {
-    /// The device that shows a code: its name, device id or session id. The code is asked for, or read from standard input or
+    /// The device that shows a code: its name, device id, session id or address. The code is asked for, or read from standard input or
     /// $CLASP_NODE_CODE; the text of the QR code will do as well
     #[arg(required_unless_present = "show", conflicts_with = "show")]
     peer: Option<String>,
@@ -391,6 +415,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
             Command::Doctor(args) => doctor::run(args, &executor).await,
+            Command::Discover(args) => discover::run(args, &executor).await,
             Command::Pair(args) => pair::run(args).await,
             Command::Pairs(args) => pairs::list(args).await,
             Command::Forget(args) => pairs::forget(args).await,

@@ -77,9 +77,9 @@ impl std::str::FromStr for RoutingMode {
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
     /// Everybody's who can reach a router of the node: for labs, and for stock peers. Paired devices still prove who they are.
-    #[default]
     Open,
     /// Paired devices' only.
+    #[default]
     Paired,
 }
 
@@ -133,7 +133,7 @@ pub struct NodeConfig {
     pub offers_per_second: u32,
     /// Which ways messages may take. Default [`RoutingMode::PreferP2p`].
     pub routing: RoutingMode,
-    /// Whose offers are taken. Default [`Trust::Open`].
+    /// Whose offers are taken. Default [`Trust::Paired`].
     pub trust: Trust,
     /// Bytes in flight per link, 64 KiB to 1 MiB. Default [`SCTP_SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
@@ -141,6 +141,14 @@ pub struct NodeConfig {
     pub ice_servers: Vec<IceServer>,
     /// Whether peers are told relayed addresses only, so that they do not learn ours. Needs a TURN server. Default no.
     pub turn_only: bool,
+}
+
+impl NodeConfig {
+    /// The defaults, but for [`Trust::Open`]: for labs, tests, and stock peers.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { trust: Trust::Open, ..Self::default() }
+    }
 }
 
 impl Default for NodeConfig {

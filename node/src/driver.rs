@@ -13,6 +13,7 @@ mod handle;
 mod interfaces;
 mod journal;
 mod mdns;
+mod meet;
 mod pairing;
 pub mod probe;
 mod resolver;
@@ -194,6 +195,7 @@ impl Driver {
     /// Says goodbye on every link, then to the routers.
     async fn stop(&mut self) {
         let deadline = now() + SHUTDOWN_LIMIT;
+        self.node.retire();
         if let Some(lookout) = self.lookout.take() {
             lookout.stop().await;
         }

@@ -93,7 +93,7 @@ impl RealNode {
     /// # Errors
     /// When it cannot start, or no router welcomes it.
     pub async fn start(executor: &Executor, name: &str, url: RouterUrl) -> Result<Self, String> {
-        let config = NodeConfig { name: name.to_owned(), ..NodeConfig::default() };
+        let config = NodeConfig { name: name.to_owned(), ..NodeConfig::open() };
         Self::start_with(executor, config, url).await
     }
 

@@ -145,7 +145,7 @@ impl World {
 
     /// Adds a node with the default configuration.
     pub fn node(&mut self, name: &str) -> NodeId {
-        self.node_with(NodeConfig { name: name.to_owned(), ..NodeConfig::default() })
+        self.node_with(NodeConfig { name: name.to_owned(), ..NodeConfig::open() })
     }
 
     /// Adds a node.

@@ -137,3 +137,46 @@ class Link(Hosts):
         rules = f"flush ruleset; table ip guard {{ chain out {{ type filter hook output priority 0; {rule} }}; }}"
         for host in self.NUMBERS:
             subprocess.run(["ip", "netns", "exec", PREFIX + host, "nft", "-f", "-"], input=rules, text=True, check=True)
+
+
+class Home(Hosts):
+    """Three devices on one switch, as they come out of the box: nobody has told them of a router, or of each other."""
+
+    ROUTER = ("switch", "10.80.0.1")
+    HOSTS = ("switch", "kitchen", "garden", "neighbour")
+    NUMBERS = {"kitchen": 2, "garden": 3, "neighbour": 4}
+
+    def connect(self):
+        self.net = 0
+        self.bridge("switch", "10.80.0.1")
+        for host, number in self.NUMBERS.items():
+            sh(f"ip -n {PREFIX}switch link add to-{host} type veth peer name eth0 netns {PREFIX}{host}")
+            sh(f"ip -n {PREFIX}switch link set to-{host} master wire up")
+            sh(f"ip -n {PREFIX}{host} link set eth0 addrgenmode none up")
+            sh(f"ip -n {PREFIX}{host} addr add fe80::80:{number}/64 dev eth0 nodad")
+            self.join(host)
+
+    def address(self, host):
+        return f"10.80.{self.net}.{self.NUMBERS[host]}"
+
+    def join(self, host):
+        sh(f"ip -n {PREFIX}{host} addr add {self.address(host)}/24 broadcast + dev eth0")
+
+    def renumber(self, net):
+        """Everybody gets another address at once."""
+        for host in self.NUMBERS:
+            sh(f"ip -n {PREFIX}{host} addr del {self.address(host)}/24 dev eth0")
+        self.net = net
+        for host in self.NUMBERS:
+            self.join(host)
+
+    def allow(self, **allowed):
+        """Whether `multicast` and `broadcast` leave and reach the devices."""
+        ip4 = "" if allowed.get("multicast", True) else "ip daddr 224.0.0.0/4 drop;"
+        ip6 = "" if allowed.get("multicast", True) else "ip6 daddr ff02::fb drop;"
+        every = "" if allowed.get("broadcast", True) else "udp dport 7331 drop;"
+        rule = f"type filter hook {{}} priority 0; {ip4} {ip6} {every}"
+        chains = "".join(f"chain {hook} {{ {rule.format(hook)} }}\n" for hook in ("input", "output"))
+        for host in self.NUMBERS:
+            rules = f"flush ruleset; table inet test {{\n{chains}}}\n"
+            subprocess.run(["ip", "netns", "exec", PREFIX + host, "nft", "-f", "-"], input=rules, text=True, check=True)

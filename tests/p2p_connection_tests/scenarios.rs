@@ -213,7 +213,7 @@ async fn relay_only(executor: Executor) -> Outcome {
     let config = |name: &str| NodeConfig {
         name: name.to_owned(),
         routing: RoutingMode::RelayOnly,
-        ..NodeConfig::default()
+        ..NodeConfig::open()
     };
     let a = RealNode::start_with(&executor, config("a"), router.url()).await?;
     let b = RealNode::start_with(&executor, config("b"), router.url()).await?;

@@ -44,7 +44,7 @@ impl Coturn {
             ice_servers: vec![IceServer::turn(address, "alice", password)],
             turn_only: true,
             routing: RoutingMode::P2pOnly,
-            ..NodeConfig::default()
+            ..NodeConfig::open()
         })
     }
 }

@@ -149,7 +149,7 @@ fn an_application_that_does_not_read_loses_the_link_and_the_node_lives_on() {
         let router = RealRouter::start(&executor).await?;
         let a = RealNode::start(&executor, "a", router.url()).await?;
         let deaf = clasp_node::NodeBuilder::new()
-            .config(NodeConfig { name: "deaf".into(), ..NodeConfig::default() })
+            .config(NodeConfig { name: "deaf".into(), ..NodeConfig::open() })
             .router(router.url())
             .loopback(clasp_node::driver::Loopback::Only)
             .start(&executor)

@@ -15,7 +15,7 @@ pub(crate) fn connected(world: &World, node: NodeId) -> usize {
 /// Two nodes that know their sessions.
 pub(crate) fn ready(world: &mut World, routing: [RoutingMode; 2]) -> [NodeId; 2] {
     let [a, b] = [("a", routing[0]), ("b", routing[1])].map(|(name, routing)| {
-        world.node_with(NodeConfig { name: name.to_owned(), routing, ..NodeConfig::default() })
+        world.node_with(NodeConfig { name: name.to_owned(), routing, ..NodeConfig::open() })
     });
     assert!(world.run_until(SOON, |w| w.session(a).is_some() && w.session(b).is_some()));
     [a, b]
@@ -129,7 +129,7 @@ fn a_link_opens_over_a_lossy_reordering_path() {
         let patient = |name: &str| NodeConfig {
             name: name.into(),
             connect_timeout: Duration::from_secs(60),
-            ..NodeConfig::default()
+            ..NodeConfig::open()
         };
         let (a, b) = (world.node_with(patient("a")), world.node_with(patient("b")));
         assert!(world.run_until(SOON, |w| w.session(a).is_some() && w.session(b).is_some()));
@@ -223,7 +223,7 @@ fn a_goodbye_ends_the_link_on_both_sides_once() {
 #[test]
 fn an_offer_beyond_the_limits_is_refused_with_its_reason() {
     let mut world = World::seeded(9);
-    let callee = world.node_with(NodeConfig { max_peers: 2, ..NodeConfig::default() });
+    let callee = world.node_with(NodeConfig { max_peers: 2, ..NodeConfig::open() });
     let callers = world.ready_nodes(["a", "b", "c"]);
     world.run_until(SOON, |w| w.session(callee).is_some());
     for caller in callers {

@@ -65,7 +65,7 @@ fn no_path_at_all_fails_in_ice_after_the_timeout_on_both_sides() {
         name: name.into(),
         connect_timeout: timeout,
         routing: P2pOnly,
-        ..NodeConfig::default()
+        ..NodeConfig::open()
     };
     let (a, b) = (world.node_with(node("a")), world.node_with(node("b")));
     assert!(world.run_until(timeout, |w| w.session(a).is_some() && w.session(b).is_some()));

@@ -13,7 +13,7 @@ fn strangers(seed: u64) -> (World, NodeId, NodeId) {
     let mut world = World::seeded(seed);
     let nodes = ["a", "b"].map(|name| {
         let config =
-            NodeConfig { name: name.to_owned(), routing: RoutingMode::P2pOnly, ..NodeConfig::default() };
+            NodeConfig { name: name.to_owned(), routing: RoutingMode::P2pOnly, ..NodeConfig::open() };
         world.node_with(config)
     });
     let [a, b] = nodes;

@@ -203,3 +203,26 @@ fn whatever_happens_to_the_signals_nobody_is_paired_falsely_and_everything_ends(
     }
     assert!(paired > 60, "{paired} of 150");
 }
+
+#[test]
+fn two_devices_that_type_each_others_code_at_once_are_paired_once() {
+    for seed in 0..40 {
+        let mut world = World::seeded(seed);
+        let nodes = devices(&mut world, Trust::Paired);
+        let [a, b] = nodes;
+        let code_of_a = open(&mut world, [a, b]);
+        let code_of_b = open(&mut world, [b, a]);
+        world.run_until(SOON, |_| false);
+        pair(&mut world, [a, b], &code_of_a).expect("begun");
+        world.run_for(Duration::from_millis(seed % 4 * 8)); // a message takes 10 ms
+        let second = pair(&mut world, [b, a], &code_of_b);
+        assert!(matches!(second, Ok(()) | Err(PairCallError::Busy)), "seed {seed}: {second:?}");
+        let paired = world.run_until(SOON, |w| nodes.iter().all(|node| is_paired(w, *node)));
+        assert!(paired, "seed {seed}: {:?} {:?}", why(&world, a), why(&world, b));
+        assert_pairs_agree(&mut world, nodes, seed);
+        for node in nodes {
+            assert_eq!(world.count(node, |e| matches!(e, Event::Paired { .. })), 1, "seed {seed}");
+            assert_eq!(why(&world, node).len(), 0, "seed {seed}: {:?}", why(&world, node));
+        }
+    }
+}

@@ -51,6 +51,7 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: discovery questions answered per second, addresses counted",
             format!("{}, {}", node::DISCOVERY_ANSWERS_PER_SECOND, node::MAX_DISCOVERY_SOURCES),
         ),
+        ("node: routers of devices visited at once to be paired", node::MAX_VISITS.to_string()),
         (
             "node: candidates before their offer",
             format!("{}, for {} s", node::MAX_EARLY_CANDIDATES, node::EARLY_CANDIDATE_LIFETIME.as_secs()),

@@ -94,7 +94,7 @@ fn why_a_peer_is_not_connected_is_remembered_until_it_is() {
     let config = |name: &str| NodeConfig {
         name: name.to_owned(),
         routing: RoutingMode::P2pOnly,
-        ..NodeConfig::default()
+        ..NodeConfig::open()
     };
     let (a, b) = (world.node_with(config("a")), world.node_with(config("b")));
     world.run_for(Duration::from_secs(1));

@@ -119,7 +119,7 @@ fn a_strangers_offer_is_refused_before_anything_is_made_of_it() {
     assert!(matches!(refused, Err(ConnectError::NotPaired)), "{refused:?}");
 
     // Nor is a link through the router, which needs no offer.
-    let relay_only = NodeConfig { routing: clasp_node::RoutingMode::RelayOnly, ..NodeConfig::default() };
+    let relay_only = NodeConfig { routing: clasp_node::RoutingMode::RelayOnly, ..NodeConfig::open() };
     let relaying = world.node_with(relay_only);
     assert!(world.run_until(SOON, |w| w.session(relaying).is_some()));
     world.connect(relaying, a);
@@ -314,7 +314,7 @@ fn where_trust_is_open_a_paired_device_still_has_to_prove_itself() {
     let mut world = World::seeded(6);
     let [mut one, mut other] = ["one", "other"].map(|name| world.device(name));
     world.pair(&mut one, &mut other);
-    let [one, other] = [one, other].map(|device| world.node_of(device, NodeConfig::default()));
+    let [one, other] = [one, other].map(|device| world.node_of(device, NodeConfig::open()));
     assert!(world.run_until(SOON, |w| acquainted(w, &[one, other])));
     change_descriptions(&mut world, |sdp| sdp.replacen("a=ice-pwd:", "a=ice-pwd:x", 1));
     world.connect(one, other);

@@ -38,7 +38,7 @@ async fn soak(executor: &real::Executor, cycles: u32) -> Result<(), String> {
     let unlimited = router_lite::Config::default().with_rate(0).map_err(|error| error.to_string())?;
     let router = RealRouter::start_with(executor, "127.0.0.1:0", unlimited).await?;
     let start = async |name: &str| {
-        let config = NodeConfig { name: name.to_owned(), offers_per_second: 1000, ..NodeConfig::default() };
+        let config = NodeConfig { name: name.to_owned(), offers_per_second: 1000, ..NodeConfig::open() };
         RealNode::start_with(executor, config, router.url()).await
     };
     let (a, b) = (start("a").await?, start("b").await?);

@@ -55,7 +55,7 @@ impl Demo<'_> {
         demo.say("router", &json!({"event": "listening", "url": url}))?;
 
         let bytes = (u64::from(args.size) * 1_000_000).to_string();
-        let node = ["demo-node", "--json", "--router", &url, "--name"];
+        let node = ["demo-node", "--json", "--trust", "open", "--router", &url, "--name"];
         let answerer_args = [&node[..], &[ANSWERER]].concat();
         let offerer_args = [&node[..], &[OFFERER, "--call", ANSWERER, "--bytes", &bytes]].concat();
         let (mut answerer, answerer_lines) = spawn(ANSWERER, &answerer_args)?;

@@ -19,7 +19,8 @@ use super::{Failure, RunArgs, client, output};
 pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
-    let mut builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
+    let builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
+    let mut builder = builder.resident(true).discovery(!args.no_discovery);
     for url in &args.router {
         builder = builder.router(url.clone());
     }

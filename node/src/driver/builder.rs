@@ -21,7 +21,7 @@ use super::udp::Sockets;
 use super::watch::Watch;
 use super::websocket::RouterUrl;
 use super::{Driver, clock};
-use crate::config::{ConfigError, NodeConfig};
+use crate::config::{ConfigError, NodeConfig, Trust};
 use crate::discovery::Advertised;
 use crate::ice_servers::IceServer;
 use crate::identity::Identity;
@@ -99,6 +99,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
+        self
+    }
+
+    /// Whose offers are taken. Default [`Trust::Paired`].
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.config.trust = trust;
         self
     }
 

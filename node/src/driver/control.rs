@@ -25,9 +25,8 @@ pub use place::Place;
 use place::PlaceError;
 
 use super::handle::NodeHandle;
-use crate::event::PeerInfo;
+use super::meet::meet;
 use crate::limits::{CONTROL_DEADLINE, MAX_CONTROL_CONNECTIONS, MAX_CONTROL_REQUEST_BYTES};
-use crate::node::PairCallError;
 use crate::pairing::{Known, WINDOW};
 
 /// More than any answer has.
@@ -153,6 +152,8 @@ impl Drop for Control {
 enum Request {
     /// How the node is.
     Status,
+    /// The devices that are known.
+    Discover,
     /// Show a code for so long.
     PairShow { seconds: Option<u64> },
     /// The code is good no more.
@@ -177,6 +178,7 @@ async fn answer(request: Request, node: &NodeHandle) -> Result<Value, String> {
             let status = node.status().await.map_err(|error| text(&error))?;
             serde_json::to_value(status).map_err(|error| text(&error))
         }
+        Request::Discover => value(node.devices().await),
         Request::PairShow { seconds } => {
             let lasts = seconds.map_or(WINDOW, Duration::from_secs);
             value(node.show_code(lasts).await)
@@ -195,28 +197,12 @@ fn value<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Res
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-/// Pairs with the one peer of that name, device id or session that shows a code.
+/// Pairs with the one device of that name, device id, session or address that shows a code.
 async fn pair(node: &NodeHandle, wanted: &str, code: &str) -> Result<Value, String> {
     let (known, device) = Known::read(code).map_err(|error| error.to_string())?;
-    let peers = node.peers().await.map_err(|error| error.to_string())?;
-    let named: Vec<_> = peers.iter().filter(|peer| is_called(peer, wanted)).collect();
-    let showing: Vec<_> = named.iter().filter(|peer| peer.pairing).collect();
-    let peer = match (showing.as_slice(), named.as_slice()) {
-        ([peer], _) => peer,
-        ([], []) => return Err(format!("no peer called {wanted:?}; `clasp-node peers` lists who is there")),
-        ([], _) => return Err(PairCallError::NotShown.to_string()),
-        (several, _) => {
-            let ids: Vec<_> = several.iter().map(|peer| peer.session.as_str()).collect();
-            return Err(format!("{wanted:?} could be any of {}", ids.join(", ")));
-        }
-    };
+    let peer = meet(node, wanted).await?;
     let device = device.or_else(|| wanted.parse().ok());
     value(node.pair(peer.router, &peer.session, known, device).await)
-}
-
-fn is_called(peer: &PeerInfo, wanted: &str) -> bool {
-    let device = peer.device.map(|device| device.to_string());
-    peer.name.as_deref() == Some(wanted) || peer.session == wanted || device.as_deref() == Some(wanted)
 }
 
 /// Whether whoever is at the other end may give orders: the user the node runs as, and root.

@@ -105,6 +105,16 @@ impl RouterUrl {
     }
 }
 
+impl RouterUrl {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// What the resolver says.
+    pub async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        smol::net::resolve((self.host.as_str(), self.port)).await
+    }
+}
+
 impl From<SocketAddr> for RouterUrl {
     fn from(address: SocketAddr) -> Self {
         // A scope stays with the address it belongs to.
@@ -239,7 +249,7 @@ async fn connect(url: &RouterUrl) -> Result<WebSocketStream<TcpStream>, DialErro
     let name = |error| DialError::Name { url: url.clone(), error };
     let tcp = |error| DialError::Tcp { url: url.clone(), error };
     let not_websocket = |why| DialError::NotWebSocket { url: url.clone(), why };
-    let addresses = smol::net::resolve((url.host.as_str(), url.port)).await.map_err(name)?;
+    let addresses = url.resolve().await.map_err(name)?;
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(tcp)?;
     stream.set_nodelay(true).map_err(tcp)?;
     let mut request =

@@ -151,6 +151,9 @@ impl Node {
 
     pub(super) fn on_letter(&mut self, router: RouterId, from: String, letter: &Letter) {
         let party = Party { router, session: from };
+        if matches!(letter.body, LetterBody::Begin { .. }) && !self.takes_begin(&party, letter) {
+            return;
+        }
         let me = Me { identity: &self.local.identity, name: &self.local.config.name };
         match &mut self.pairing.call {
             Some(call) if call.is_for(&party, letter) => call.handle(letter, me),
@@ -162,6 +165,22 @@ impl Node {
             _ => self.pairing.window.handle(self.now, party, letter, me, &mut self.rng),
         }
         self.drain_pairing();
+    }
+
+    /// Whether somebody may begin to pair with us now. Two devices may each show a code and be told the other's, and then both call:
+    /// of two calls that cross, that of the lower session id stands, and the other side forgets its own.
+    fn takes_begin(&mut self, party: &Party, letter: &Letter) -> bool {
+        let Some(call) = self.pairing.call.as_ref().filter(|call| !call.is_over()) else { return true };
+        if call.party() != party {
+            self.say_letter(party, &letter.correlation_id, &LetterBody::Fault(Fault::Busy));
+            return false;
+        }
+        let ours_stands = self.own_session(party.router).is_some_and(|own| own < party.session.as_str());
+        if !ours_stands {
+            debug!("crossing calls to pair: theirs stands");
+            self.pairing.call = None;
+        }
+        !ours_stands
     }
 
     pub(super) fn handle_pairing_timeout(&mut self, now: Instant) {

@@ -98,6 +98,11 @@ fn precedence(own: DeviceId, other: DeviceId) -> Duration {
 }
 
 impl Node {
+    /// From now on no device is called unless the application asks for it: the node is about to stop.
+    pub fn retire(&mut self) {
+        self.reunion.contacts.clear();
+    }
+
     /// Whether addresses of pairs have changed since this was asked last, so that it is worth storing them.
     pub fn take_addresses_changed(&mut self) -> bool {
         std::mem::take(&mut self.reunion.addresses_changed)

@@ -67,6 +67,12 @@ impl Call {
         !self.is_over() && self.party == *party && self.correlation_id == letter.correlation_id
     }
 
+    /// With whom.
+    #[must_use]
+    pub fn party(&self) -> &Party {
+        &self.party
+    }
+
     /// Whether nothing more comes.
     #[must_use]
     pub fn is_over(&self) -> bool {

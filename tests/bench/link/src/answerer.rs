@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::rc::Rc;
 
 use clasp_node::driver::Loopback;
-use clasp_node::{Channel, Event, NodeBuilder, RouterUrl};
+use clasp_node::{Channel, Event, NodeBuilder, RouterUrl, Trust};
 use smol::LocalExecutor;
 
 use crate::Outcome;
@@ -16,7 +16,7 @@ pub(crate) async fn run(
     messages: usize,
     executor: &Rc<LocalExecutor<'static>>,
 ) -> Outcome<()> {
-    let builder = NodeBuilder::new().name("bench-answerer").router(router).loopback(Loopback::Only);
+    let builder = NodeBuilder::new().name("bench-answerer").trust(Trust::Open).router(router).loopback(Loopback::Only);
     let running = builder.start(executor).await?;
     let mut received = 0;
     while let Some(event) = running.events.next().await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clasp_node::driver::{Loopback, now};
 use clasp_node::limits::OFFERS_PER_SECOND;
-use clasp_node::{Channel, Event, LinkId, NodeBuilder, RouterId, RouterUrl, Running};
+use clasp_node::{Channel, Event, LinkId, NodeBuilder, RouterId, RouterUrl, Running, Trust};
 use clasp_wire::message::{Body, Phase, Publish, SignalType};
 use clasp_wire::{Message, Value};
 use smol::{LocalExecutor, Timer};
@@ -38,7 +38,7 @@ impl Offerer {
         peer: String,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Outcome<Self> {
-        let builder = NodeBuilder::new().name("bench-offerer").router(router).loopback(Loopback::Only);
+        let builder = NodeBuilder::new().name("bench-offerer").trust(Trust::Open).router(router).loopback(Loopback::Only);
         let offerer = Self { running: builder.start(executor).await?, peer };
         offerer.until("a router", |event| matches!(event, Event::RouterReady { .. }).then_some(())).await?;
         Ok(offerer)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use channel_peer::line::{commands, emit};
 use channel_peer::{Bench, Command, Event as Told, Framing, Outcome, now_ns};
 use clasp_node::driver::Loopback;
-use clasp_node::{Channel, Event, LinkId, NodeBuilder, NodeHandle, RouterId, RouterUrl, Running};
+use clasp_node::{Channel, Event, LinkId, NodeBuilder, NodeHandle, RouterId, RouterUrl, Running, Trust};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, bounded};
 
@@ -30,7 +30,7 @@ async fn run(
     orders: Receiver<Command>,
     executor: &Rc<LocalExecutor<'static>>,
 ) -> Outcome<()> {
-    let node = NodeBuilder::new().name("bench").router(router).loopback(Loopback::Only);
+    let node = NodeBuilder::new().name("bench").trust(Trust::Open).router(router).loopback(Loopback::Only);
     let Running { handle, events, task, .. } = node.start(executor).await?;
     let end = Rc::new(End { handle, bench: RefCell::new(Bench::new(Framing::Clasp)), link: Cell::new(None) });
     let listening = Rc::clone(&end);

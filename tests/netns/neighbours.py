@@ -1,0 +1,129 @@
+"""Two devices out of the box, and their neighbour: found, paired, and from then on linked by themselves."""
+import json
+import os
+import signal
+import time
+
+from processes import FOLDER, Process, until
+
+
+class Device:
+    """A node that runs on a host with nothing but a name. Its state outlives it."""
+
+    def __init__(self, host):
+        self.host = host
+        self.socket = os.path.join(FOLDER.name, f"{host}.sock")
+        self.start()
+
+    def start(self):
+        options = ["--name", self.host, "--trust", "paired", "--json", "--control", self.socket]
+        self.node = Process(self.host, "clasp-node", "--log", "info,clasp_node=debug", "run", *options)
+        self.node.event("router_ready", 5)
+
+    def stop(self, number):
+        self.node.kill(number)
+
+    def ask(self, *command):
+        return Process(self.host, "clasp-node", *command, "--control", self.socket)
+
+    def answer(self, *command):
+        process = self.ask(*command, "--json")
+        assert process.child.wait(20) == 0, process.log[-3:]
+        until("its output is read", lambda: not process.lines.empty(), 5)
+        return json.loads(process.lines.get_nowait()[1])
+
+    def discovers(self, seconds):
+        return {device["name"]: device for device in self.answer("discover", "--wait", str(seconds))["devices"]}
+
+    def links(self):
+        return [link for link in self.answer("status")["links"] if link["state"] == "open"]
+
+
+def linked(*devices):
+    return all(len(device.links()) == 1 for device in devices)
+
+
+def pair(shows, types, called):
+    """Pairs two devices as two people would; returns the machines' time."""
+    shown = shows.ask("pair", "--show", "--json")
+    _, event = shown.event("shown", 5)
+    begun = time.monotonic()
+    os.environ["CLASP_NODE_CODE"] = event["shown"]["code"]
+    typed = types.ask("pair", called, "--json")
+    del os.environ["CLASP_NODE_CODE"]
+    _, here = typed.event("paired", 15)
+    took = time.monotonic() - begun
+    _, there = shown.event("paired", 5)
+    assert here["paired"]["check"] == there["paired"]["check"], (here, there)
+    assert took < 5, f"{took:.2f} s"
+    return took
+
+
+def neighbours(network):
+    """Nobody tells the devices of a router or of each other. They are found < 3 s, paired < 5 s, and linked by themselves after
+    restarts of either, both, and a change of all addresses; by broadcast where multicast is blocked, and by a typed address where that
+    is, too; never with the neighbour."""
+    begun = time.monotonic()
+    kitchen, garden, neighbour = (Device(host) for host in ("kitchen", "garden", "neighbour"))
+    for device, others, wait in ((kitchen, {"garden", "neighbour"}, 1.5), (garden, {"kitchen", "neighbour"}, 0.5)):
+        found = device.discovers(wait)
+        assert set(found) == others, found
+        assert all(not f["paired"] and f["sources"] for f in found.values()), found
+    found_after = time.monotonic() - begun
+    assert found_after < 3, f"found after {found_after:.2f} s"
+    assert set(found["kitchen"]["sources"]) == {"mdns", "broadcast"}, found["kitchen"]
+    assert found["kitchen"]["routers"][0] == f"ws://{network.address('kitchen')}:7330", found["kitchen"]
+
+    took = pair(kitchen, garden, "kitchen")
+    until("one link", lambda: linked(kitchen, garden), 5)
+
+    for restarted in ([kitchen], [garden], [kitchen, garden]):
+        for device in restarted:
+            device.stop(signal.SIGKILL)
+        for device in restarted:
+            device.start()
+        until(f"linked after {[d.host for d in restarted]} restarted", lambda: linked(kitchen, garden), 15)
+    for device in (kitchen, garden):
+        device.stop(signal.SIGKILL)
+    network.renumber(1)
+    for device in (kitchen, garden):
+        device.start()
+    until("linked at other addresses", lambda: linked(kitchen, garden), 10)
+    moved = time.monotonic()
+    network.renumber(2)
+    here = (f"{network.address('kitchen')}:", f"{network.address('garden')}:", "[fe80::")
+    moved_over = lambda device: all(link["path"]["local"].startswith(here) for link in device.links())
+    until("linked after a change of all addresses", lambda: linked(kitchen, garden) and moved_over(kitchen) and moved_over(garden), 20)
+    healed = time.monotonic() - moved
+
+    # Goodbye is said, and heard.
+    kitchen.stop(signal.SIGTERM)
+    until("the kitchen is missed", lambda: "mdns" not in garden.discovers(0.1)["kitchen"]["sources"], 5)
+    garden.stop(signal.SIGTERM)
+
+    network.allow(multicast=False)
+    for device in (kitchen, garden):
+        device.start()
+    until("linked without multicast", lambda: linked(kitchen, garden), 10)
+    assert garden.discovers(2)["kitchen"]["sources"][0] == "broadcast"
+    doctor = garden.ask("doctor", "--json")
+    assert doctor.child.wait(30) == 0, doctor.log
+    until("its output is read", lambda: not doctor.lines.empty(), 5)
+    checks = {check["layer"]: check for check in json.loads(doctor.lines.get_nowait()[1])["checks"]}
+    assert "multicast blocked" in checks["multicast"]["what"], checks
+
+    network.allow(multicast=False, broadcast=False)
+    for device in (kitchen, garden):
+        forgotten = device.ask("forget", {"kitchen": "garden", "garden": "kitchen"}[device.host])
+        assert forgotten.child.wait(5) == 0, forgotten.log
+        device.stop(signal.SIGTERM)
+        device.start()
+    assert "kitchen" not in garden.discovers(1)
+    pair(kitchen, garden, network.address("kitchen"))
+    until("linked by a typed address", lambda: linked(kitchen, garden), 5)
+    network.allow()
+
+    assert neighbour.links() == [] and not neighbour.answer("status")["ended"]
+    for device in (kitchen, garden, neighbour):
+        assert device.node.kill(signal.SIGTERM) == 0, device.node.log[-5:]
+    return f"found by each other within {found_after:.1f} s of their start, paired in {took:.2f} s, healed {healed:.1f} s after a change of all addresses"

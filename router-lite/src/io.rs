@@ -2,7 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::{access::Origin, close::CloseReason, counters::Refusal, id::ConnectionId, time::Wake};
+use crate::{
+    access::{Origin, TokenTable},
+    close::CloseReason,
+    counters::Refusal,
+    id::ConnectionId,
+    time::Wake,
+};
 
 /// A fact, reported by the driver.
 #[derive(Debug, Clone)]
@@ -55,6 +61,9 @@ pub enum Input {
         /// Which.
         connection: ConnectionId,
     },
+    /// The tokens the router knows from now on, in place of those before. Sessions begun with one that is gone, or that
+    /// allows something else now, are closed.
+    Tokens(TokenTable),
     /// The moment named by [`Output::Idle`] has come.
     Tick,
     /// The router is to stop: every connection is closed.

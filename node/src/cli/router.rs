@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver;
+use log::{error, info};
 use router_lite::{Config, RemoteAccess, Server};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
-use super::{Failure, Remote, RouterArgs, output};
+use super::{Failure, LoneRouterArgs, Remote, RouterArgs, output};
 
 impl RouterArgs {
     /// The checked configuration of the router in the process.
@@ -35,16 +36,29 @@ impl RouterArgs {
     }
 }
 
-pub(super) async fn run(args: RouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    let server = Server::bind(args.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
+    let mut hangups = Signals::new([Signal::Hup])?;
+    let tokens = args.state.tokens();
+    let known = tokens.read()?;
+    let server = Server::bind(args.router.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
+    server.set_tokens(known);
     output::line(&format!("listening on ws://{}", server.local_addr()))?;
-    server
-        .run()
-        .or(async {
-            signals.next().await;
-        })
-        .await;
+    let stopped = async {
+        signals.next().await;
+    };
+    let reloading = async {
+        while hangups.next().await.is_some() {
+            match tokens.read() {
+                Ok(known) => {
+                    info!("{} tokens are known", known.len());
+                    server.set_tokens(known);
+                }
+                Err(error) => error!("the tokens stay as they were: {error}"),
+            }
+        }
+    };
+    server.run().or(stopped).or(reloading).await;
     server.shutdown().await;
     Ok(())
 }

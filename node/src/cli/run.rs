@@ -6,6 +6,7 @@ use std::rc::Rc;
 use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
 use clasp_node::driver::store::Access;
+use clasp_node::driver::tokens::TokenDesk;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId, NodeHandle};
 use log::{info, warn};
@@ -24,14 +25,18 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
         builder = builder.router(url.clone());
     }
     let place = Place::choose(args.control.control.clone());
+    // Before the tokens are read: a command that found nobody here has changed them by then, or asks again.
     let control = Control::bind(&place);
     if place.is_given()
         && let Err(error) = &control
     {
         return Err(Failure::Failed(error.to_string()));
     }
-    let running = client::start(builder, executor).await?;
-    let answering = match control {
+    let tokens = args.node.state.tokens();
+    let known = tokens.read()?;
+    let running = client::start(builder.tokens(known.clone()), executor).await?;
+    let desk = running.embedded_router().map(|server| TokenDesk::new(tokens, server.clone(), known));
+    let answering = match control.map(|control| desk.into_iter().fold(control, Control::with_tokens)) {
         Ok(control) => {
             info!("commands reach this node on {}", control.path().display());
             Some(executor.spawn(control.serve(running.handle.clone(), Rc::clone(executor))))

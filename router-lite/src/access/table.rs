@@ -122,6 +122,12 @@ impl TokenTable {
         Some(self.0.remove(at))
     }
 
+    /// Takes out the token with this hash.
+    pub fn remove_hash(&mut self, hash: &TokenHash) -> Option<AccessToken> {
+        let at = self.0.iter().position(|token| token.hash == *hash)?;
+        Some(self.0.remove(at))
+    }
+
     /// The tokens, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &AccessToken> {
         self.0.iter()
@@ -174,6 +180,8 @@ mod tests {
         assert_eq!(table.present(&Token::new([3; 16])), None);
         assert_eq!(table.remove("display").map(|token| token.hash), Some(hash(1)));
         assert_eq!((table.remove("display"), table.find(&hash(1)), table.len()), (None, None, 1));
+        assert_eq!(table.remove_hash(&hash(1)), None);
+        assert_eq!(table.remove_hash(&hash(2)).map(|token| token.name), Some("desk".to_owned()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use clasp_node::driver::control::{self, AskError, Place};
 use clasp_node::driver::store::Wait;
 use clasp_node::driver::tokens::{self, TokenInfo};
+use router_lite::TokenScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,8 +31,8 @@ struct AddArgs {
     /// What to call it, such as who is to have it
     name: String,
     /// What it allows: `read`, `write` or `admin`, and where, as in `read:/pub/**`; may be given several times
-    #[arg(long, value_name = "ACTION:PATTERN", required = true)]
-    scope: Vec<String>,
+    #[arg(long, value_name = "ACTION:PATTERN", required = true, value_delimiter = ',')]
+    scope: Vec<TokenScope>,
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -72,7 +73,8 @@ pub(super) async fn run(args: TokenArgs) -> Result<(), Failure> {
 
 async fn add(args: AddArgs) -> Result<(), Failure> {
     let AddArgs { name, scope, place } = args;
-    if let Some(made) = place.ask(&json!({"cmd": "token_add", "name": name, "scopes": scope})).await? {
+    let scopes: Vec<_> = scope.iter().map(ToString::to_string).collect();
+    if let Some(made) = place.ask(&json!({"cmd": "token_add", "name": name, "scopes": scopes})).await? {
         return show(&made, place.json);
     }
     let (made, _) = tokens::add(&place.state.tokens(), &name, &scope, &[], Wait::UntilFree)?;

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::{debug, warn};
+use router_lite::TokenScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smol::future::FutureExt;
@@ -209,7 +210,10 @@ async fn answer(request: Request, node: &NodeHandle, tokens: Option<&TokenDesk>)
         Request::Pairs => value(node.pairs().await),
         Request::Forget { name } => value(node.forget(&name).await),
         Request::Rename { name, to } => value(node.rename(&name, &to).await),
-        Request::TokenAdd { name, scopes } => value(desk()?.add(&name, &scopes)),
+        Request::TokenAdd { name, scopes } => {
+            let scopes: Result<Vec<TokenScope>, _> = scopes.iter().map(|scope| scope.parse()).collect();
+            value(desk()?.add(&name, &scopes.map_err(|error| text(&error))?))
+        }
         Request::TokenList => value(Ok::<_, String>(desk()?.list())),
         Request::TokenRevoke { name } => value(desk()?.revoke(&name)),
         Request::TokenReload => value(desk()?.reload()),

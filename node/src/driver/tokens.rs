@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use router_lite::{AccessToken, ScopeError, Server, TokenHash, TokenScope, TokenTable};
+use router_lite::{AccessToken, Server, TokenHash, TokenScope, TokenTable};
 use serde::Serialize;
 
 use super::clock;
@@ -32,9 +32,6 @@ pub struct NewToken {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenChangeError {
-    /// A scope is none.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
     /// It could not be changed or kept.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -60,21 +57,19 @@ impl From<&AccessToken> for TokenInfo {
     }
 }
 
-/// Makes a token and keeps what is to be kept of it in `store`. Each of `scopes` may be several, separated by commas.
+/// Makes a token and keeps what is to be kept of it in `store`.
 ///
 /// # Errors
-/// When a scope is none, or the token is not stored.
+/// When it cannot be made or is not stored.
 pub fn add(
     store: &TokenStore,
     name: &str,
-    scopes: &[String],
+    scopes: &[TokenScope],
     gone: &[TokenHash],
     wait: Wait,
 ) -> Result<(NewToken, TokenTable), TokenChangeError> {
-    let lists: Vec<_> = scopes.iter().map(|list| TokenScope::parse_list(list)).collect::<Result<_, _>>()?;
-    let scopes = lists.concat();
     let token = clock::token().map_err(TokenChangeError::Random)?;
-    let table = store.add(name, &token, &scopes, gone, wait)?;
+    let table = store.add(name, &token, scopes, gone, wait)?;
     let scopes = scopes.iter().map(ToString::to_string).collect();
     Ok((NewToken { name: name.to_owned(), scopes, token: token.secret() }, table))
 }
@@ -106,7 +101,7 @@ impl TokenDesk {
     ///
     /// # Errors
     /// When it is not stored: it would be lost by a restart.
-    pub fn add(&self, name: &str, scopes: &[String]) -> Result<NewToken, TokenChangeError> {
+    pub fn add(&self, name: &str, scopes: &[TokenScope]) -> Result<NewToken, TokenChangeError> {
         let gone = self.gone.borrow().clone();
         let (token, stored) = add(&self.store, name, scopes, &gone, Wait::Not)?;
         self.gone.take();

@@ -74,7 +74,7 @@ pub struct Running {
     pub events: Events,
     /// Where the embedded router listens, if there is one.
     pub router_addr: Option<SocketAddr>,
-    /// The routers, by [`RouterId`](crate::RouterId): the embedded one first.
+    /// The routers, by [`RouterId`]: the embedded one first.
     pub routers: Vec<RouterAddress>,
     /// Finishes when the node has stopped. Dropping it stops the node at once, without goodbyes.
     pub task: Task<()>,

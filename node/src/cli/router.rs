@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver;
-use log::{error, info};
+use clasp_node::driver::tokens::TokenDesk;
 use router_lite::{Config, RemoteAccess, Server};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
@@ -38,27 +38,16 @@ impl RouterArgs {
 
 pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    let mut hangups = Signals::new([Signal::Hup])?;
     let tokens = args.state.tokens();
     let known = tokens.read()?;
     let server = Server::bind(args.router.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
-    server.set_tokens(known);
+    server.set_tokens(known.clone());
+    let desk = TokenDesk::new(tokens, server.clone(), known);
     output::line(&format!("listening on ws://{}", server.local_addr()))?;
     let stopped = async {
         signals.next().await;
     };
-    let reloading = async {
-        while hangups.next().await.is_some() {
-            match tokens.read() {
-                Ok(known) => {
-                    info!("{} tokens are known", known.len());
-                    server.set_tokens(known);
-                }
-                Err(error) => error!("the tokens stay as they were: {error}"),
-            }
-        }
-    };
-    server.run().or(stopped).or(reloading).await;
+    server.run().or(stopped).or(desk.follow()).await;
     server.shutdown().await;
     Ok(())
 }

@@ -25,7 +25,6 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
         builder = builder.router(url.clone());
     }
     let place = Place::choose(args.control.control.clone());
-    // Before the tokens are read: a command that found nobody here has changed them by then, or asks again.
     let control = Control::bind(&place);
     if place.is_given()
         && let Err(error) = &control
@@ -35,9 +34,11 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     let tokens = args.node.state.tokens();
     let known = tokens.read()?;
     let running = client::start(builder.tokens(known.clone()), executor).await?;
-    let desk = running.embedded_router().map(|server| TokenDesk::new(tokens, server.clone(), known));
-    let answering = match control.map(|control| desk.into_iter().fold(control, Control::with_tokens)) {
+    let desk = running.embedded_router().map(|server| Rc::new(TokenDesk::new(tokens, server.clone(), known)));
+    let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
+    let answering = match control {
         Ok(control) => {
+            let control = desk.into_iter().fold(control, Control::with_tokens);
             info!("commands reach this node on {}", control.path().display());
             Some(executor.spawn(control.serve(running.handle.clone(), Rc::clone(executor))))
         }

@@ -78,8 +78,7 @@ async fn add(args: AddArgs) -> Result<(), Failure> {
         return show(&made, place.json);
     }
     let (made, _) = tokens::add(&place.state.tokens(), &name, &scope, &[], Wait::UntilFree)?;
-    show(&serde_json::to_value(made)?, place.json)?;
-    place.tell().await
+    show(&serde_json::to_value(made)?, place.json)
 }
 
 fn show(made: &Value, as_json: bool) -> Result<(), Failure> {
@@ -121,7 +120,6 @@ async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
         Some(revoked) => revoked,
         None => {
             let (revoked, _) = place.state.tokens().revoke(&name, &[], Wait::UntilFree)?;
-            place.tell().await?;
             serde_json::to_value(TokenInfo::from(&revoked))?
         }
     };
@@ -142,16 +140,5 @@ impl WhereArgs {
             Err(AskError::Declined(why)) => Err(Failure::Failed(why)),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// A node that was started meanwhile may have read the tokens before they were changed.
-    async fn tell(&self) -> Result<(), Failure> {
-        let told = self.ask(&json!({"cmd": "token_reload"})).await;
-        told.map(drop).map_err(|failure| match failure {
-            Failure::Failed(why) => {
-                Failure::Failed(format!("stored, but a node that runs here was not told: {why}"))
-            }
-            other => other,
-        })
     }
 }

@@ -111,8 +111,8 @@ impl Control {
 
     /// Answers what is asked of tokens, too.
     #[must_use]
-    pub fn with_tokens(mut self, tokens: TokenDesk) -> Self {
-        self.tokens = Some(Rc::new(tokens));
+    pub fn with_tokens(mut self, tokens: Rc<TokenDesk>) -> Self {
+        self.tokens = Some(tokens);
         self
     }
 
@@ -187,8 +187,6 @@ enum Request {
     TokenList,
     /// Take one of them back.
     TokenRevoke { name: String },
-    /// Take those that are stored.
-    TokenReload,
 }
 
 /// Carries out a request.
@@ -216,7 +214,6 @@ async fn answer(request: Request, node: &NodeHandle, tokens: Option<&TokenDesk>)
         }
         Request::TokenList => value(Ok::<_, String>(desk()?.list())),
         Request::TokenRevoke { name } => value(desk()?.revoke(&name)),
-        Request::TokenReload => value(desk()?.reload()),
     }
 }
 

@@ -29,7 +29,7 @@ use rand::Rng;
 use serde::Serialize;
 
 pub use place::StatePlace;
-pub use tokens::{TokenError, TokenStore, Wait};
+pub use tokens::{Stamp, TokenError, TokenStore, Wait};
 
 use crate::identity::Identity;
 use crate::pairs::Pairs;

@@ -1,12 +1,18 @@
 //! The tokens of the router in this process: changed while it runs, and kept.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
+use log::{debug, warn};
 use router_lite::{AccessToken, Server, TokenHash, TokenScope, TokenTable};
 use serde::Serialize;
+use smol::Timer;
 
 use super::clock;
 use super::store::{StoreError, TokenError, TokenStore, Wait};
+
+/// How often it is looked whether another process has changed the tokens.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A token, as far as it may be told again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -137,15 +143,27 @@ impl TokenDesk {
         }
     }
 
-    /// Takes what is stored, which another process may have changed.
-    ///
-    /// # Errors
-    /// When it cannot be read or understood; then nothing changes.
-    pub fn reload(&self) -> Result<Vec<TokenInfo>, StoreError> {
+    /// Takes over what other processes store, for ever. What cannot be read or understood changes nothing.
+    pub async fn follow(&self) {
+        let mut seen = None;
+        loop {
+            // Before it is read: a change in between is seen the next time.
+            let stamp = self.store.stamp();
+            if seen.replace(stamp) != Some(stamp) {
+                match self.reload() {
+                    Ok(()) => debug!("{} tokens are known", self.live.borrow().len()),
+                    Err(error) => warn!("the tokens stay as they were: {error}"),
+                }
+            }
+            Timer::after(LOOK_EVERY).await;
+        }
+    }
+
+    fn reload(&self) -> Result<(), StoreError> {
         let mut stored = self.store.read()?;
         self.gone.borrow_mut().retain(|hash| stored.remove_hash(hash).is_some());
         self.apply(stored);
-        Ok(self.list())
+        Ok(())
     }
 
     fn apply(&self, tokens: TokenTable) {

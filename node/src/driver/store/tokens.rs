@@ -1,5 +1,6 @@
 //! The tokens of this device's router, in the state directory.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use router_lite::{AccessToken, Token, TokenHash, TokenScope, TokenTable, TokenTableError};
@@ -41,6 +42,15 @@ pub enum TokenError {
     NotStored(#[from] NotStored),
 }
 
+/// Tells a file from what has replaced it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
 /// Where tokens are kept. Every change reads them anew first: this is nobody's copy.
 #[derive(Debug)]
 pub struct TokenStore(TokenShelf<Disk>);
@@ -58,6 +68,14 @@ impl TokenStore {
     /// When they cannot be read or understood.
     pub fn read(&self) -> Result<TokenTable, StoreError> {
         self.0.read()
+    }
+
+    /// What tells whether they have changed since; none where there is no file of them.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        let found = std::fs::metadata(self.0.directory.as_ref().ok()?.join(TOKENS)).ok()?;
+        let changed = (found.ctime(), found.ctime_nsec());
+        Some(Stamp { device: found.dev(), inode: found.ino(), bytes: found.size(), changed })
     }
 
     /// Adds a token that allows this, and takes out those of `gone`; returns what is stored now. Blocks.

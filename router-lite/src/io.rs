@@ -21,7 +21,8 @@ pub enum Input {
         /// Where it comes from.
         origin: Origin,
     },
-    /// The connection comes from this machine but speaks for another one: a web page from elsewhere, in a browser here.
+    /// The connection comes from this machine but speaks for another one: a web page from elsewhere, in a browser here, or
+    /// whoever a proxy here lets in.
     /// Whatever its [`Origin`], it is treated as [`Origin::Remote`].
     Foreign {
         /// Which.

@@ -16,6 +16,7 @@ mod router;
 mod run;
 mod send;
 mod status;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ enum Command {
     /// Run a node and the router in it until interrupted
     Run(RunArgs),
     /// Run only a router until interrupted
-    Router(RouterArgs),
+    Router(LoneRouterArgs),
     /// Show who this device is
     Id(IdArgs),
     /// Show how the node that runs here is, and its links
@@ -63,6 +64,8 @@ enum Command {
     Forget(ForgetArgs),
     /// Call a paired device by another name
     Rename(RenameArgs),
+    /// Let programs on other machines use the router here: make, list and take back the tokens they present
+    Token(token::TokenArgs),
     /// List the peers that have announced themselves
     Peers(PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
@@ -95,9 +98,17 @@ struct RouterArgs {
     remote: Remote,
 }
 
+#[derive(Debug, Args)]
+struct LoneRouterArgs {
+    #[command(flatten)]
+    router: RouterArgs,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Remote {
-    /// Only find each other and exchange P2P signals
+    /// Only find each other and exchange P2P signals, and what a token they present allows
     Signaling,
     /// Everything
     Full,
@@ -130,10 +141,10 @@ struct NodeArgs {
     state: StateArgs,
 }
 
-/// Where the identity and the pairs of this device are.
+/// Where the identity and the pairs of this device are, and the tokens of its router.
 #[derive(Debug, Args)]
 struct StateArgs {
-    /// Directory with the identity and the pairs of this device [default: /var/lib/clasp-node for root, else
+    /// Directory with the identity, the pairs and the tokens of this device [default: /var/lib/clasp-node for root, else
     /// $XDG_STATE_HOME/clasp-node or ~/.local/state/clasp-node]
     #[arg(long, value_name = "PATH", env = "CLASP_NODE_STATE", hide_env_values = true)]
     state_dir: Option<PathBuf>,
@@ -420,6 +431,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Pairs(args) => pairs::list(args).await,
             Command::Forget(args) => pairs::forget(args).await,
             Command::Rename(args) => pairs::rename(args).await,
+            Command::Token(args) => token::run(args).await,
             Command::Peers(args) => peers::run(args, &executor).await,
             Command::Send(args) => send::run(args, &executor).await,
             Command::Recv(args) => recv::run(args, &executor).await,

@@ -1,5 +1,6 @@
 //! The node's configuration: raw values in, checked values out.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::ice_servers::IceServer;
@@ -110,11 +111,11 @@ impl std::str::FromStr for Trust {
 }
 
 /// How a node behaves. Defaults are listed on each field.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// The name announced to peers, 1 to 63 bytes. Default `clasp-node`.
     pub name: String,
-    /// Access token for the routers. Default none.
+    /// Access token for the routers, all but the one inside the node. Default none.
     pub token: String,
     /// Whether the node connects to its paired devices by itself, through routers they share and through their own routers. Default
     /// false: for nodes that stay.
@@ -148,6 +149,38 @@ impl NodeConfig {
     #[must_use]
     pub fn open() -> Self {
         Self { trust: Trust::Open, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token is a secret.
+        let Self { name, token: _, connect_timeout, keep_alive, max_peers, max_offers_in_progress, .. } =
+            self;
+        let Self {
+            offers_per_second,
+            routing,
+            trust,
+            resident,
+            send_buffer_bytes,
+            ice_servers,
+            turn_only,
+            ..
+        } = self;
+        f.debug_struct("NodeConfig")
+            .field("name", name)
+            .field("connect_timeout", connect_timeout)
+            .field("keep_alive", keep_alive)
+            .field("max_peers", max_peers)
+            .field("max_offers_in_progress", max_offers_in_progress)
+            .field("offers_per_second", offers_per_second)
+            .field("routing", routing)
+            .field("trust", trust)
+            .field("resident", resident)
+            .field("send_buffer_bytes", send_buffer_bytes)
+            .field("ice_servers", ice_servers)
+            .field("turn_only", turn_only)
+            .finish_non_exhaustive()
     }
 }
 
@@ -227,6 +260,13 @@ impl NodeConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_shown_with_the_rest() {
+        let config = NodeConfig { token: "cpsk_0011".to_owned(), ..NodeConfig::default() };
+        let shown = format!("{config:?}");
+        assert!(shown.contains("turn_only") && !shown.contains("0011"), "{shown}");
+    }
 
     #[test]
     fn the_defaults_are_valid_and_every_field_is_checked() {

@@ -20,6 +20,7 @@ mod resolver;
 mod routers;
 mod status;
 pub mod store;
+pub mod tokens;
 mod udp;
 mod watch;
 mod websocket;

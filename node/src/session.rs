@@ -131,6 +131,11 @@ impl Session {
         }
     }
 
+    /// Shows the router no token.
+    pub(crate) fn withhold_token(&mut self) {
+        self.identity.token.clear();
+    }
+
     /// Our session id, while the router knows us.
     #[must_use]
     pub fn id(&self) -> Option<&str> {

@@ -10,6 +10,8 @@ mod id;
 mod pair;
 #[path = "command_line/status.rs"]
 mod status;
+#[path = "command_line/token.rs"]
+mod token;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -33,6 +35,7 @@ fn program() -> Command {
         .env_remove("RUST_LOG")
         .env_remove("CLASP_NODE_TURN_PASSWORD")
         .env_remove("CLASP_NODE_CONTROL")
+        .env_remove("CLASP_NODE_TOKEN")
         .env("CLASP_NODE_STATE", state)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -49,7 +52,11 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child = program().args(args).spawn().unwrap();
+        Self::spawn(program().args(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
         Self { child, out, err }

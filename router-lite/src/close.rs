@@ -10,8 +10,10 @@ pub enum CloseReason {
     NotHello,
     /// The first frame could not be decoded.
     Undecodable,
-    /// The HELLO carried a token.
+    /// The HELLO carried a token that is none, or none of the router's.
     Token,
+    /// The token the session was begun with was revoked, or allows something else now.
+    Revoked,
     /// As many sessions as allowed.
     TooManySessions,
     /// As many unfinished handshakes as allowed.
@@ -31,7 +33,7 @@ impl CloseReason {
         match self {
             Self::ShuttingDown => 1001,
             Self::NotHello | Self::Undecodable => 1002,
-            Self::HelloTimeout | Self::Token | Self::SlowConsumer => 1008,
+            Self::HelloTimeout | Self::Token | Self::Revoked | Self::SlowConsumer => 1008,
             Self::Silent => 1011,
             Self::TooManySessions | Self::TooManyHandshakes => 1013,
         }
@@ -45,6 +47,7 @@ impl CloseReason {
             Self::NotHello => "the first message must be HELLO",
             Self::Undecodable => "the first message is not a CLASP frame",
             Self::Token => "invalid token",
+            Self::Revoked => "token revoked",
             Self::TooManySessions => "too many sessions",
             Self::TooManyHandshakes => "too many unfinished handshakes",
             Self::SlowConsumer => "slow consumer",

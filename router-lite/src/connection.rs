@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clasp_wire::Pattern;
 
 use crate::{
-    access::{Origin, Scope},
+    access::{AccessToken, Origin, Scope, Standing},
     config::Config,
     gestures::Gestures,
     id::{ConnectionId, SessionId, SessionText},
@@ -22,6 +22,9 @@ use crate::{
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) origin: Origin,
+    /// What it may do without a token.
+    pub(crate) standing: Standing,
+    /// What it may do.
     pub(crate) scope: Scope,
     pub(crate) state: State,
     pub(crate) outbox: Outbox,
@@ -54,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// The id as it is written, for every signal that it sends.
     pub(crate) text: SessionText,
+    /// What it was begun with.
+    pub(crate) token: Option<AccessToken>,
     pub(crate) subscriptions: Vec<Subscription>,
     /// What is still to be put into the outbox, as there is room.
     pub(crate) backlog: VecDeque<Job>,
@@ -93,18 +98,20 @@ pub(crate) enum Job {
 /// Which parameters a job is about.
 #[derive(Debug)]
 pub(crate) enum Wanted {
+    /// All that the session may read.
     All,
-    Nothing,
     /// Those of the subscription with this id.
     Matching(u32, Pattern),
 }
 
 impl Connection {
     pub(crate) fn new(now: Instant, id: ConnectionId, origin: Origin, config: &Config) -> Self {
+        let standing = Standing::of(origin, config.remote());
         Self {
             id,
             origin,
-            scope: Scope::of(origin, config.remote()),
+            standing,
+            scope: Scope::of(standing, None),
             state: State::HalfOpen,
             outbox: Outbox::new(origin == Origin::InProcess),
             bucket: Bucket::new(now, config.rate()),
@@ -131,6 +138,12 @@ impl Connection {
         }
     }
 
+    /// Whatever it may do by itself from now on, it keeps no token's scopes.
+    pub(crate) fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.scope = Scope::of(standing, None);
+    }
+
     pub(crate) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
         self.unanswered_pings = 0;
@@ -138,10 +151,11 @@ impl Connection {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId) -> Self {
+    pub(crate) fn new(id: SessionId, token: Option<AccessToken>) -> Self {
         Self {
             id,
             text: id.text(),
+            token,
             subscriptions: Vec::new(),
             backlog: VecDeque::new(),
             gestures: Gestures::default(),

@@ -73,8 +73,10 @@ refusals! {
     HelloTimeout, hello_timeouts, "no HELLO in time";
     /// First messages that were not HELLO.
     NotHello, not_hello, "the first message was not HELLO";
-    /// HELLOs with a token; none is known.
+    /// HELLOs with a token that is none, or unknown.
     Token, tokens_refused, "unknown token";
+    /// Sessions closed because their token was revoked.
+    Revoked, tokens_revoked, "token revoked: session closed";
     /// Sessions refused because there were too many.
     Sessions, sessions_refused, "too many sessions";
     /// Frames that could not be decoded.
@@ -122,10 +124,10 @@ refusals! {
 }
 
 impl Refusal {
-    /// A goodbye to a peer that has just left, or a lost race for a parameter, is nobody's mistake.
+    /// A goodbye to a peer that has just left, a lost race for a parameter, or what the operator wants is nobody's mistake.
     const fn level(self) -> Level {
         match self {
-            Self::UnknownTarget | Self::Conflict => Level::Debug,
+            Self::UnknownTarget | Self::Conflict | Self::Revoked => Level::Debug,
             _ => Level::Warn,
         }
     }

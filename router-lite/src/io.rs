@@ -2,7 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::{access::Origin, close::CloseReason, counters::Refusal, id::ConnectionId, time::Wake};
+use crate::{
+    access::{Origin, TokenTable},
+    close::CloseReason,
+    counters::Refusal,
+    id::ConnectionId,
+    time::Wake,
+};
 
 /// A fact, reported by the driver.
 #[derive(Debug, Clone)]
@@ -15,7 +21,8 @@ pub enum Input {
         /// Where it comes from.
         origin: Origin,
     },
-    /// The connection comes from this machine but speaks for another one: a web page from elsewhere, in a browser here.
+    /// The connection comes from this machine but speaks for another one: a web page from elsewhere, in a browser here, or
+    /// whoever a proxy here lets in.
     /// Whatever its [`Origin`], it is treated as [`Origin::Remote`].
     Foreign {
         /// Which.
@@ -55,6 +62,9 @@ pub enum Input {
         /// Which.
         connection: ConnectionId,
     },
+    /// The tokens the router knows from now on, in place of those before. Sessions begun with one that is gone, or that
+    /// allows something else now, are closed.
+    Tokens(TokenTable),
     /// The moment named by [`Output::Idle`] has come.
     Tick,
     /// The router is to stop: every connection is closed.

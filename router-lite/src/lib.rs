@@ -5,7 +5,8 @@
 //! with WebSockets, and `LocalSession` connects a program in the same process.
 //!
 //! What it serves: HELLO, WELCOME, SNAPSHOT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, SET, GET, BUNDLE, SYNC, PING, ANNOUNCE,
-//! QUERY and P2P signalling. What it does not: REPLAY, FEDERATION_SYNC, tokens, TLS.
+//! QUERY and P2P signalling, for sessions from this machine and for those whose token ([`TokenTable`]) allows it. What it
+//! does not: REPLAY, FEDERATION_SYNC, TLS.
 
 pub mod exposition;
 pub mod limits;
@@ -33,7 +34,10 @@ mod server;
 #[cfg(test)]
 mod test_support;
 
-pub use access::Origin;
+pub use access::{
+    AccessToken, Action, Origin, ScopeError, Token, TokenFormatError, TokenHash, TokenScope, TokenTable,
+    TokenTableError,
+};
 pub use close::CloseReason;
 pub use config::{Config, ConfigError, DEFAULT_PORT, RemoteAccess};
 pub use counters::{Counters, Refusal};

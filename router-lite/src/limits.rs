@@ -127,6 +127,13 @@ pub const MAX_LINKS_PER_PEER: usize = 4;
 /// Longest correlation id remembered. Stock ones take 110 bytes.
 pub const MAX_CORRELATION_BYTES: usize = 256;
 
+/// Tokens a router knows. One for each kind of client; each presented one is compared with all of them.
+pub const MAX_TOKENS: usize = 64;
+/// Scopes of one token: every address a session with it uses is compared with all of them.
+pub const MAX_TOKEN_SCOPES: usize = 16;
+/// Longest name of a token.
+pub const MAX_TOKEN_NAME_BYTES: usize = 63;
+
 /// Longest name of the router (it travels in every WELCOME).
 pub const MAX_NAME_BYTES: usize = 128;
 

@@ -19,6 +19,7 @@ mod query;
 mod set;
 mod signal;
 mod subscribe;
+mod tokens;
 mod upkeep;
 
 use std::{
@@ -33,7 +34,7 @@ use rand::{SeedableRng, rngs::StdRng};
 pub use audit::Counts;
 
 use crate::{
-    access::{Origin, Scope},
+    access::{Origin, Standing, TokenTable},
     close::CloseReason,
     config::Config,
     counters::{Counters, Refusal, Tally},
@@ -59,6 +60,7 @@ pub struct Router {
     sessions: HashMap<SessionId, Slot>,
     /// Connections without HELLO, the oldest first.
     half_open: VecDeque<Slot>,
+    tokens: TokenTable,
     roster: Roster,
     params: Params,
     signals: Signals,
@@ -98,6 +100,7 @@ impl Router {
             slots: Slots::default(),
             sessions: HashMap::new(),
             half_open: VecDeque::new(),
+            tokens: TokenTable::new(),
             roster: Roster::default(),
             params: Params::default(),
             signals: Signals::default(),
@@ -116,8 +119,8 @@ impl Router {
         match input {
             Input::Opened { connection, origin } => self.open(connection, origin),
             Input::Foreign { connection } => {
-                let scope = Scope::of(Origin::Remote, self.config.remote());
-                self.with(connection, |c| c.scope = scope);
+                let standing = Standing::of(Origin::Remote, self.config.remote());
+                self.with(connection, |c| c.stand(standing));
             }
             Input::Frame { connection, frame } => {
                 if let Some(slot) = self.slots.find(connection) {
@@ -132,6 +135,7 @@ impl Router {
             Input::Blocked { connection } => self.handle_blocked(connection),
             Input::Progress { connection } => self.with(connection, |c| c.stalled_since = None),
             Input::Closed { connection } => self.forget(connection),
+            Input::Tokens(tokens) => self.replace_tokens(tokens),
             Input::Tick => self.tick(),
             Input::Shutdown => self.shut_down(),
         }

@@ -26,6 +26,7 @@ use thiserror::Error;
 pub use local::{Closed, LocalSession};
 
 use crate::{
+    access::TokenTable,
     config::Config,
     counters::Counters,
     exposition::Exposition,
@@ -129,6 +130,12 @@ impl Server {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.hub.counts()
+    }
+
+    /// The tokens the router knows from now on, in place of those before; none, until this is called. Sessions begun with
+    /// one that is gone are closed.
+    pub fn set_tokens(&self, tokens: TokenTable) {
+        self.0.hub.apply(Input::Tokens(tokens));
     }
 
     /// Connections that have ended for the router and are being closed in good order. Bounded.

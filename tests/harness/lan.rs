@@ -11,9 +11,12 @@ use clasp_node::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use router_lite::{ConnectionId, Now, Origin, Router};
+use router_lite::{ConnectionId, Now, Origin, Router, Token, TokenTable};
 
 use crate::world::start;
+
+/// For the central router, and nobody else to see.
+const TOKEN: &str = "cpsk_0123456789abcdef0123456789abcdef";
 
 const LATENCY: Duration = Duration::from_millis(2);
 
@@ -138,7 +141,12 @@ impl Lan {
     /// A router that devices may be told of when they are switched on.
     pub fn start_central(&mut self) {
         let seed = self.seed();
-        self.central = Some(Router::new(seed, self.router_now(), router_lite::Config::default()));
+        let mut router = Router::new(seed, self.router_now(), router_lite::Config::default());
+        let token: Token = TOKEN.parse().expect("a token");
+        let mut tokens = TokenTable::default();
+        tokens.insert("devices", token.hash(), &["read:/x".parse().expect("a scope")]).expect("room");
+        router.handle_input(self.router_now(), router_lite::Input::Tokens(tokens));
+        self.central = Some(router);
     }
 
     /// Switches a device on: a node that stays, with a router inside, and the central one besides if it is to use that.
@@ -149,14 +157,16 @@ impl Lan {
         let config = NodeConfig {
             name: own.name.clone(),
             resident: true,
+            token: TOKEN.to_owned(),
             trust: Trust::Paired,
             ..NodeConfig::default()
         };
         let routers = 1 + usize::from(central);
         let node =
             Node::with_identity(node_seed, now, config, routers, own.identity.clone(), own.pairs.clone());
-        (own.node, own.router, own.wake) =
-            (Some(node.expect("a valid configuration")), Some(router), Some(now));
+        let mut node = node.expect("a valid configuration");
+        node.withhold_token(RouterId::FIRST);
+        (own.node, own.router, own.wake) = (Some(node), Some(router), Some(now));
         let addresses = [own.address];
         self.input(host, Input::Addresses(&addresses));
         self.spread_news();
@@ -437,6 +447,8 @@ impl Lan {
                     }
                 }
                 Output::RouterSend(router, frame) => {
+                    let told = frame.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
+                    assert!(!told || self.is_central(host, router), "a found router was shown the token");
                     if let Some(wire) = self.hosts[host].wires.iter().find(|wire| wire.router == router) {
                         let (place, connection) = (wire.place, wire.connection);
                         self.arrive(LATENCY, Arrival::ToRouter { place, connection, frame });
@@ -463,6 +475,10 @@ impl Lan {
                 _ => {}
             }
         }
+    }
+
+    fn is_central(&self, host: usize, router: RouterId) -> bool {
+        self.hosts[host].wires.iter().any(|wire| wire.router == router && wire.place == Place::Central)
     }
 
     fn open(&mut self, host: usize, router: RouterId, place: Place) {

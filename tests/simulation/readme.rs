@@ -28,6 +28,15 @@ fn the_readme_states_the_limits_that_are_in_force() {
             format!("{}, {} MiB", router::MAX_PARAMS, router::MAX_PARAM_BYTES / 1024 / 1024),
         ),
         ("router: messages per second and session", format!("{} (`--rate`)", router::RATE)),
+        (
+            "router: tokens, scopes of each, name",
+            format!(
+                "{}, {}, {} bytes",
+                router::MAX_TOKENS,
+                router::MAX_TOKEN_SCOPES,
+                router::MAX_TOKEN_NAME_BYTES
+            ),
+        ),
         ("node: routers", node::MAX_ROUTERS.to_string()),
         ("node: links, links connecting", format!("{}, {}", node::MAX_PEERS, node::MAX_OFFERS_IN_PROGRESS)),
         (

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
-use clasp_node::driver::store::{Access, State, StatePlace};
+use clasp_node::driver::store::{Access, State, StatePlace, TokenStore};
 use clasp_node::driver::{self, Loopback, RouterAddress};
 use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running, Trust};
 use rand::SeedableRng;
@@ -22,6 +22,12 @@ const MIN_PREFIX: usize = 4;
 /// Sessions of one name that are tried: more than a host leaves behind.
 const MAX_ATTEMPTS: usize = 4;
 
+/// Where the token for routers is.
+const TOKEN_VARIABLE: &str = "CLASP_NODE_TOKEN";
+
+/// More than any token: ours have 37, stock routers know some of other kinds.
+const MAX_TOKEN_BYTES: usize = 4096;
+
 impl NodeArgs {
     pub(super) fn name(&self) -> String {
         self.name.clone().unwrap_or_else(host_name)
@@ -32,6 +38,7 @@ impl NodeArgs {
             ice_servers: self.ice.servers()?,
             turn_only: self.ice.turn_only(),
             name: self.name(),
+            token: token()?,
             connect_timeout: self.connect_timeout,
             routing: self.routing,
             trust: self.trust,
@@ -51,9 +58,22 @@ impl NodeArgs {
 }
 
 impl StateArgs {
+    pub(super) fn tokens(&self) -> TokenStore {
+        TokenStore::at(StatePlace::choose(self.state_dir.clone()))
+    }
+
     pub(super) fn open(&self, access: Access) -> Result<State, Failure> {
         let mut rng = StdRng::from_seed(driver::seed()?);
         Ok(State::open(StatePlace::choose(self.state_dir.clone()), access, &mut rng)?)
+    }
+}
+
+/// The token for routers on other machines, if one is given. Never an argument: everybody on the host can read those.
+pub(super) fn token() -> Result<String, Failure> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) if token.len() <= MAX_TOKEN_BYTES && !token.chars().any(char::is_control) => Ok(token),
+        Err(std::env::VarError::NotPresent) => Ok(String::new()),
+        _ => Err(Failure::Usage(format!("{TOKEN_VARIABLE}: expected up to {MAX_TOKEN_BYTES} bytes of text"))),
     }
 }
 

@@ -14,7 +14,7 @@ use clasp_node::{Channel, Event, LinkId, RouterUrl, RoutingMode, Step};
 use serde_json::json;
 use smol::LocalExecutor;
 
-use super::client::{Client, interruptible};
+use super::client::{self, Client, interruptible};
 use super::{ClientArgs, DoctorArgs, Failure, NodeArgs, output, ping, status};
 use findings::{Addresses, Findings, PeerFinding, RouterFinding, Running};
 use verdict::{Check, Verdict};
@@ -30,7 +30,8 @@ pub(super) async fn run(args: DoctorArgs, executor: &Rc<LocalExecutor<'static>>)
         return Err(Failure::Usage(format!("at most {MAX_ROUTERS} times --router")));
     }
     let json = args.json;
-    let findings = interruptible(async { Ok(find(args, executor).await) }).await?;
+    let token = client::token()?;
+    let findings = interruptible(async { Ok(find(args, &token, executor).await) }).await?;
     let checks = verdict::judge(&findings);
     let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
     if json {
@@ -61,7 +62,7 @@ fn print(check: &Check) -> std::io::Result<()> {
     }
 }
 
-async fn find(args: DoctorArgs, executor: &Rc<LocalExecutor<'static>>) -> Findings {
+async fn find(args: DoctorArgs, token: &str, executor: &Rc<LocalExecutor<'static>>) -> Findings {
     let running = match status::ask(&Place::choose(args.control.control.clone())).await {
         Ok(status) => match serde_json::from_value(status) {
             Ok(node) => Running::Yes(Box::new(node)),
@@ -80,9 +81,9 @@ async fn find(args: DoctorArgs, executor: &Rc<LocalExecutor<'static>>) -> Findin
     let routers: Vec<_> = urls
         .iter()
         .map(|url| {
-            let (url, name) = (url.clone(), name.clone());
+            let (url, name, token) = (url.clone(), name.clone(), token.to_owned());
             executor.spawn(async move {
-                let welcome = probe::router(&url, &name, "", ROUTER_LIMIT).await;
+                let welcome = probe::router(&url, &name, &token, ROUTER_LIMIT).await;
                 (url, welcome)
             })
         })

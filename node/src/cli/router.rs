@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver;
+use clasp_node::driver::tokens::TokenDesk;
 use router_lite::{Config, RemoteAccess, Server};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
-use super::{Failure, Remote, RouterArgs, output};
+use super::{Failure, LoneRouterArgs, Remote, RouterArgs, output};
 
 impl RouterArgs {
     /// The checked configuration of the router in the process.
@@ -35,16 +36,18 @@ impl RouterArgs {
     }
 }
 
-pub(super) async fn run(args: RouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    let server = Server::bind(args.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
+    let tokens = args.state.tokens();
+    let known = tokens.read()?;
+    let server = Server::bind(args.router.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
+    server.set_tokens(known.clone());
+    let desk = TokenDesk::new(tokens, server.clone(), known);
     output::line(&format!("listening on ws://{}", server.local_addr()))?;
-    server
-        .run()
-        .or(async {
-            signals.next().await;
-        })
-        .await;
+    let stopped = async {
+        signals.next().await;
+    };
+    server.run().or(stopped).or(desk.follow()).await;
     server.shutdown().await;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
 use clasp_node::driver::store::Access;
+use clasp_node::driver::tokens::TokenDesk;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId, NodeHandle};
 use log::{info, warn};
@@ -31,9 +32,14 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     {
         return Err(Failure::Failed(error.to_string()));
     }
-    let running = client::start(builder, executor).await?;
+    let tokens = args.node.state.tokens();
+    let known = tokens.read()?;
+    let running = client::start(builder.tokens(known.clone()), executor).await?;
+    let desk = running.embedded_router().map(|server| Rc::new(TokenDesk::new(tokens, server.clone(), known)));
+    let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
     let answering = match control {
         Ok(control) => {
+            let control = desk.into_iter().fold(control, Control::with_tokens);
             info!("commands reach this node on {}", control.path().display());
             Some(executor.spawn(control.serve(running.handle.clone(), Rc::clone(executor))))
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use router_lite::{Config as RouterConfig, Server, ServerError};
+use router_lite::{Config as RouterConfig, Server, ServerError, TokenTable};
 use smol::channel::bounded;
 use smol::{LocalExecutor, Task, Timer};
 
@@ -23,6 +23,7 @@ use super::websocket::RouterUrl;
 use super::{Driver, clock};
 use crate::config::{ConfigError, NodeConfig, Trust};
 use crate::discovery::Advertised;
+use crate::event::RouterId;
 use crate::ice_servers::IceServer;
 use crate::identity::Identity;
 use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
@@ -64,6 +65,7 @@ pub struct NodeBuilder {
     identity: Option<Identity>,
     pairs: Pairs,
     store: Option<Store>,
+    tokens: TokenTable,
 }
 
 /// A node at work.
@@ -75,10 +77,21 @@ pub struct Running {
     pub events: Events,
     /// Where the embedded router listens, if there is one.
     pub router_addr: Option<SocketAddr>,
-    /// The routers, by [`RouterId`](crate::RouterId): the embedded one first.
+    /// The routers, by [`RouterId`]: the embedded one first.
     pub routers: Vec<RouterAddress>,
     /// Finishes when the node has stopped. Dropping it stops the node at once, without goodbyes.
     pub task: Task<()>,
+}
+
+impl Running {
+    /// The router inside the node, if there is one.
+    #[must_use]
+    pub fn embedded_router(&self) -> Option<&Server> {
+        self.routers.iter().find_map(|router| match router {
+            RouterAddress::Embedded(server) => Some(server),
+            RouterAddress::Url(_) => None,
+        })
+    }
 }
 
 impl NodeBuilder {
@@ -190,6 +203,13 @@ impl NodeBuilder {
         self.identity(identity).pairs(pairs)
     }
 
+    /// The tokens that the router inside the node knows. Default none.
+    #[must_use]
+    pub fn tokens(mut self, tokens: TokenTable) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
     /// Starts the node on `executor`.
     ///
     /// # Errors
@@ -214,6 +234,7 @@ impl NodeBuilder {
         let mut router_addr = None;
         if let Some(config) = self.embedded {
             let server = Server::bind(config, seed()?, Rc::clone(executor)).await?;
+            server.set_tokens(self.tokens);
             router_addr = Some(server.local_addr());
             routers.push(RouterAddress::Embedded(server));
         }
@@ -232,8 +253,11 @@ impl NodeBuilder {
         } else {
             None
         };
-        let node =
+        let mut node =
             Node::with_identity(seed()?, clock::now(), self.config, routers.len(), identity, self.pairs)?;
+        if let Some(RouterAddress::Embedded(_)) = routers.first() {
+            node.withhold_token(RouterId::FIRST);
+        }
         let (commands, command_queue) = bounded(COMMAND_QUEUE);
         let (event_queue, events) = events::queue();
         let (connections, news) = Routers::new(Rc::clone(executor), routers.clone());

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::{debug, warn};
+use router_lite::TokenScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smol::future::FutureExt;
@@ -26,6 +27,7 @@ use place::PlaceError;
 
 use super::handle::NodeHandle;
 use super::meet::meet;
+use super::tokens::TokenDesk;
 use crate::limits::{CONTROL_DEADLINE, MAX_CONTROL_CONNECTIONS, MAX_CONTROL_REQUEST_BYTES};
 use crate::pairing::{Known, WINDOW};
 
@@ -65,6 +67,7 @@ pub struct Control {
     path: PathBuf,
     /// Held for as long as the socket is in use, so that a dead process's is told from a living one's.
     _lock: File,
+    tokens: Option<Rc<TokenDesk>>,
 }
 
 impl Control {
@@ -96,13 +99,20 @@ impl Control {
         let listener = UnixListener::bind(&path).map_err(io)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
         let listener = Async::new(listener).map_err(io)?;
-        Ok(Self { listener, path, _lock: lock })
+        Ok(Self { listener, path, _lock: lock, tokens: None })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Answers what is asked of tokens, too.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Rc<TokenDesk>) -> Self {
+        self.tokens = Some(tokens);
+        self
     }
 
     /// Answers requests until the node has stopped, or this is dropped.
@@ -122,9 +132,13 @@ impl Control {
             }
             connections.retain(|connection| !connection.is_finished());
             let has_room = connections.len() < MAX_CONTROL_CONNECTIONS;
-            let node = node.clone();
+            let (node, tokens) = (node.clone(), self.tokens.clone());
             let carry = async move {
-                let result = if has_room { carry(&stream, &node).await } else { decline(&stream).await };
+                let result = if has_room {
+                    carry(&stream, &node, tokens.as_deref()).await
+                } else {
+                    decline(&stream).await
+                };
                 if let Err(error) = result {
                     debug!("control connection: {error}");
                 }
@@ -168,11 +182,18 @@ enum Request {
     Forget { name: String },
     /// Call one of them by another name.
     Rename { name: String, to: String },
+    /// Make a token for the router in the node.
+    TokenAdd { name: String, scopes: Vec<String> },
+    /// Its tokens.
+    TokenList,
+    /// Take one of them back.
+    TokenRevoke { name: String },
 }
 
 /// Carries out a request.
-async fn answer(request: Request, node: &NodeHandle) -> Result<Value, String> {
+async fn answer(request: Request, node: &NodeHandle, tokens: Option<&TokenDesk>) -> Result<Value, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
+    let desk = || tokens.ok_or_else(|| "this node has no router of its own, or keeps no tokens".to_owned());
     match request {
         Request::Status => {
             let status = node.status().await.map_err(|error| text(&error))?;
@@ -189,6 +210,12 @@ async fn answer(request: Request, node: &NodeHandle) -> Result<Value, String> {
         Request::Pairs => value(node.pairs().await),
         Request::Forget { name } => value(node.forget(&name).await),
         Request::Rename { name, to } => value(node.rename(&name, &to).await),
+        Request::TokenAdd { name, scopes } => {
+            let scopes: Result<Vec<TokenScope>, _> = scopes.iter().map(|scope| scope.parse()).collect();
+            value(desk()?.add(&name, &scopes.map_err(|error| text(&error))?))
+        }
+        Request::TokenList => value(Ok::<_, String>(desk()?.list())),
+        Request::TokenRevoke { name } => value(desk()?.revoke(&name)),
     }
 }
 
@@ -233,7 +260,7 @@ async fn decline(mut stream: &Async<UnixStream>) -> io::Result<()> {
     deadline(stream.write_all(line(&json!({ "error": why })).as_bytes())).await
 }
 
-async fn carry(stream: &Async<UnixStream>, node: &NodeHandle) -> io::Result<()> {
+async fn carry(stream: &Async<UnixStream>, node: &NodeHandle, tokens: Option<&TokenDesk>) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(MAX_CONTROL_REQUEST_BYTES, stream);
     let mut writer = stream;
     let mut request = Vec::new();
@@ -249,7 +276,7 @@ async fn carry(stream: &Async<UnixStream>, node: &NodeHandle) -> io::Result<()> 
             _ if !is_whole => {
                 Err(format!("a request is a line of at most {MAX_CONTROL_REQUEST_BYTES} bytes"))
             }
-            Ok(request) => answer(request, node).await,
+            Ok(request) => answer(request, node, tokens).await,
             Err(error) => Err(format!("not a request: {error}")),
         };
         let answered = match answered {

@@ -1,21 +1,27 @@
-//! Where a node's identity and pairs outlive it: two files in a directory, of which a power cut leaves the old or the new one.
+//! Where a node's identity and pairs, and its router's tokens, outlive it: files in a directory, of which a power cut leaves the old
+//! or the new one.
 //!
 //! Owns: where the directory is, what is in the files, who may write them. Does not own: what is written, and when.
 //!
 //! # Who writes
 //! Every process of the user may read both files: each is replaced as a whole. `identity.json` is written once, by whoever finds none
 //! and holds `identity.lock`, which the others wait for. `pairs.json` is written by the one process that has opened the store with
-//! [`Access::Write`] first and holds `pairs.lock` for as long as it lives; all others leave it alone.
+//! [`Access::Write`] first and holds `pairs.lock` for as long as it lives; all others leave it alone. `tokens.json` may be changed by
+//! any process, which holds `tokens.lock` from reading the file anew to having replaced it: no change is made to what it was before
+//! another one, and none is lost.
 //!
 //! # When it cannot be written
 //! On a disk that is full or read-only the node works all the same, and remembers until it ends; [`Storage`] says so and why. But a
 //! file that is there and cannot be read or understood is never replaced: the node does not start as somebody else.
 
+mod directory;
 mod disk;
 mod files;
 mod format;
 mod place;
+mod replace;
 mod shelf;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +29,7 @@ use rand::Rng;
 use serde::Serialize;
 
 pub use place::StatePlace;
+pub use tokens::{Stamp, TokenError, TokenStore, Wait};
 
 use crate::identity::Identity;
 use crate::pairs::Pairs;

@@ -17,6 +17,7 @@ use super::trust::Heard;
 use super::{Bursts, Counters, Local, Node, ROUND_TRIP_SECONDS, Router};
 use crate::auth::Nonce;
 use crate::config::{ConfigError, NodeConfig};
+use crate::event::RouterId;
 use crate::ice_servers::IceServers;
 use crate::identity::Identity;
 use crate::limits::{MAX_ROUTERS, REFUSALS_PER_SECOND, RELAY_FRAMES_AT_ONCE, RELAY_FRAMES_PER_SECOND};
@@ -62,6 +63,14 @@ impl Node {
         pairs: Pairs,
     ) -> Result<Self, NodeError> {
         Self::assemble(StdRng::from_seed(seed), now, config, routers, identity, pairs)
+    }
+
+    /// Shows this router no access token: it is in this process, which needs none, and the token is another router's. To be called
+    /// before the node is first asked what it wants.
+    pub fn withhold_token(&mut self, router: RouterId) {
+        if let Some(router) = self.routers.get_mut(usize::from(router.0)) {
+            router.session.withhold_token();
+        }
     }
 
     fn assemble(

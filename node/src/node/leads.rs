@@ -187,6 +187,7 @@ impl Node {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let mut session = Session::at_rest(seed, self.presented.clone());
+        session.withhold_token(); // whoever is there was not told to us by the one who gave it
         session.set_pairing(self.now, self.invitation().is_some());
         session.dial(self.now);
         let router = Router { session, lead: Some(Lead { address, whose }), wake: None, dirty: true };

@@ -1,5 +1,6 @@
 //! What goes into a [`Session`](super::Session) once, and what comes out of it.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::relayed::Relayed;
 use crate::wake::Wake;
 
 /// What a session announces about the node.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Identity {
     /// The node's name.
     pub name: String,
@@ -25,6 +26,19 @@ pub struct Identity {
     pub instance: String,
     /// How often the session signals to itself. The stock router forgets a session it has sent nothing for 300 s.
     pub keep_alive: Duration,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, token: _, resident, device, instance, keep_alive } = self;
+        f.debug_struct("Identity")
+            .field("name", name)
+            .field("resident", resident)
+            .field("device", device)
+            .field("instance", instance)
+            .field("keep_alive", keep_alive)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a session wants done, or has to tell.

@@ -26,14 +26,13 @@ impl Router {
     pub(super) fn handle_bundle(&mut self, slot: Slot, bundle: &Bundle<'_>, wants_ack: bool) {
         let Some(connection) = self.slots.get(slot) else { return };
         let Some(session) = connection.session().map(|session| session.id) else { return };
-        let allowed = connection.scope.allows_data();
         for member in bundle.messages {
             let (kind, address) = match member {
                 Message::Set(set) => ("SET", set.address),
                 Message::Publish(publish) => ("PUBLISH", publish.address),
                 _ => continue,
             };
-            if !allowed || is_reserved(address) {
+            if !connection.scope.writes(address) || is_reserved(address) {
                 self.tally.note(self.now.instant, Refusal::Scope, &"bundle");
                 let text = format!("Bundle rejected: insufficient scope for {kind} to {address}");
                 return self.reply_error(slot, 403, &text, Some(address));

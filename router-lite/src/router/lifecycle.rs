@@ -9,7 +9,7 @@ use log::debug;
 
 use super::{Router, Work, signal::Goodbyes};
 use crate::{
-    access::Origin,
+    access::{AccessToken, Origin, Scope},
     close::CloseReason,
     connection::{Connection, Job, Session, State, Wanted},
     counters::Refusal,
@@ -51,11 +51,10 @@ impl Router {
 
     /// HELLO: the first, or one more on the same connection, which ends the session before it.
     pub(super) fn handle_hello(&mut self, slot: Slot, hello: &Hello<'_>) {
-        if !hello.token.is_empty() {
-            self.tally.note(self.now.instant, Refusal::Token, &"HELLO");
-            self.reply_error(slot, 300, "Invalid token: token not found", None);
-            return self.close(slot, CloseReason::Token);
-        }
+        let token = match self.present(hello.token) {
+            Ok(token) => token,
+            Err(why) => return self.refuse_token(slot, why),
+        };
         self.end_session(slot);
         if self.sessions.len() >= self.config.max_sessions() {
             let most = self.config.max_sessions();
@@ -65,11 +64,12 @@ impl Router {
         }
         let Some(connection) = self.slots.get_mut(slot) else { return };
         let id = SessionId::random(&mut self.rng);
-        let mut session = Box::new(Session::new(id));
-        let wanted = if connection.scope.allows_data() { Wanted::All } else { Wanted::Nothing };
-        session.backlog.push_back(Job::Params { wanted, even_empty: true, after: None });
+        connection.scope = Scope::of(connection.standing, token.as_ref());
+        let token_name = token.as_ref().map_or("none", AccessToken::name);
+        debug!(connection:% = connection.id, session:% = id, name:? = hello.name, token:? = token_name; "session begun");
+        let mut session = Box::new(Session::new(id, token));
+        session.backlog.push_back(Job::Params { wanted: Wanted::All, even_empty: true, after: None });
         connection.state = State::Ready(session);
-        debug!(connection:% = connection.id, session:% = id, name:? = hello.name; "session begun");
         self.half_open.retain(|other| *other != slot);
         self.sessions.insert(id, slot);
         self.tally.counters.sessions += 1;

@@ -8,7 +8,7 @@ impl Router {
     #[must_use]
     pub fn allows_metrics(&self, connection: ConnectionId) -> bool {
         let connection = self.slots.find(connection).and_then(|slot| self.slots.get(slot));
-        connection.is_some_and(|connection| connection.scope.allows_data())
+        connection.is_some_and(|connection| connection.standing.allows_all_data())
     }
 
     /// Writes the router's metrics. They say nothing of single sessions: how much is written depends on nobody.

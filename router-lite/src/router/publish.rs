@@ -21,7 +21,11 @@ impl Router {
             return self.refuse_address(slot, 200, &error);
         }
         let to = Destination::of(publish.address);
-        if !self.slots.get(slot).is_some_and(|connection| connection.scope.allows_publish(to)) {
+        if !self
+            .slots
+            .get(slot)
+            .is_some_and(|connection| connection.scope.allows_publish(to, publish.address))
+        {
             return self.refuse_scope(slot, "publish operation", publish.address);
         }
         match to {

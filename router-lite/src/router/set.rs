@@ -20,7 +20,7 @@ impl Router {
         if let Err(error) = Address::parse(set.address) {
             return self.refuse_address(slot, 200, &error);
         }
-        let allowed = self.slots.get(slot).is_some_and(|connection| connection.scope.allows_data());
+        let allowed = self.slots.get(slot).is_some_and(|connection| connection.scope.writes(set.address));
         if !allowed || is_reserved(set.address) {
             return self.refuse_scope(slot, "write operation", set.address);
         }
@@ -57,7 +57,7 @@ impl Router {
 
     /// A SNAPSHOT of that parameter, or nothing at all: stock clients time out by themselves.
     pub(super) fn handle_get(&mut self, slot: Slot, address: &str) {
-        let allowed = self.slots.get(slot).is_some_and(|connection| connection.scope.allows_data());
+        let allowed = self.slots.get(slot).is_some_and(|connection| connection.scope.reads(address));
         if !allowed || is_reserved(address) {
             return self.refuse_scope(slot, "read operation", address);
         }

@@ -23,10 +23,10 @@ impl Router {
         };
         let Some(connection) = self.slots.get(slot) else { return };
         let Some(session) = connection.session() else { return };
-        if !connection.scope.allows_subscribe(subscribe.pattern) {
+        if !connection.scope.allows_subscribe(&pattern) {
             return self.refuse_scope(slot, "subscription", subscribe.pattern);
         }
-        let sees_params = connection.scope.allows_data();
+        let sees_params = connection.scope.reads_anything();
         let replaces = session.subscriptions.iter().any(|old| old.id == subscribe.id);
         if !replaces && session.subscriptions.len() >= MAX_SESSION_SUBSCRIPTIONS {
             let most = format!("max {MAX_SESSION_SUBSCRIPTIONS}");
@@ -94,7 +94,7 @@ impl Router {
         }
     }
 
-    /// Sends one SNAPSHOT; returns what is left to be done.
+    /// Sends one SNAPSHOT of what the session may read; returns what is left to be done.
     fn send_params(
         &mut self,
         slot: Slot,
@@ -102,10 +102,10 @@ impl Router {
         even_empty: bool,
         after: Option<&str>,
     ) -> Option<Job> {
+        let scope = &self.slots.get(slot)?.scope;
         let is_wanted = |address: &str| match &wanted {
-            Wanted::All => true,
-            Wanted::Nothing => false,
-            Wanted::Matching(_, pattern) => pattern.matches(address),
+            Wanted::All => scope.reads(address),
+            Wanted::Matching(_, pattern) => pattern.matches(address) && scope.reads(address),
         };
         let chunk = self.params.chunk(self.now.instant, after, is_wanted, &mut self.scratch);
         let Chunk { frame, count, after } = chunk;

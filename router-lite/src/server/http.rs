@@ -121,9 +121,16 @@ fn upgrade(head: &[u8]) -> Asked {
     }
 }
 
+/// Headers by which a proxy on this machine says that it speaks for somebody else, who is not told from it otherwise. A
+/// program here that sends one only makes itself a stranger.
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
 /// Any web page can have the visitor's browser connect to this machine; the browser tells where the page is from
 /// (RFC 6454). Programs that are no browsers do not say. Pages without an origin of their own say `null`.
 fn is_foreign(headers: &HeaderMap) -> bool {
+    if PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)) {
+        return true;
+    }
     let is_local = |origin: &HeaderValue| {
         let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
         host.is_some_and(is_this_machine)

@@ -18,4 +18,5 @@ mod peers;
 mod pubsub;
 mod random;
 mod scopes;
+mod tokens;
 mod values;

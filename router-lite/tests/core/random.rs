@@ -14,6 +14,7 @@ use crate::{
     messages::{encode_qos, event, hello, param, publish, signal, subscribe_types},
     peers::announce,
     room::{Room, Who},
+    tokens::{table, token},
 };
 
 struct Chaos {
@@ -74,6 +75,11 @@ impl Chaos {
             4 => self.room.input(who, |connection| Input::Blocked { connection }),
             5 => self.room.input(who, |connection| Input::Progress { connection }),
             6 => self.room.input(who, |connection| Input::Heard { connection }),
+            7 => {
+                let scopes = ["read:/a/**", "write:/*/b", "admin:/**", "write:/x*"];
+                let known = self.below(scopes.len() + 1);
+                self.room.feed(Input::Tokens(table(&scopes[..known])));
+            }
             _ => self.speak(who),
         }
     }
@@ -96,7 +102,14 @@ impl Chaos {
         };
         let members = [Message::Set(written), event(&address, value), Message::Ping];
         let frame = match self.below(12) {
-            0 | 1 => encode_qos(qos, &hello(if self.below(30) == 0 { "token" } else { "" })),
+            0 | 1 => {
+                let token = match self.below(30) {
+                    0 => "token".to_owned(),
+                    number @ 1..10 => token(1 + number as u8 % 5).secret(),
+                    _ => String::new(),
+                };
+                encode_qos(qos, &hello(&token))
+            }
             2 | 3 => encode_qos(qos, &subscribe_types(number as u32, &address, self.rng.next_u32() as u8)),
             4 => encode_qos(qos, &Message::Unsubscribe { id: number as u32 }),
             5 | 6 => encode_qos(qos, &Message::Set(written)),

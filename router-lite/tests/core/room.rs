@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use clasp_wire::{Message, QoS};
 use router_lite::{
-    CloseReason, Config, ConnectionId, Counts, Input, Now, Origin, Output, RemoteAccess, Router, Wake,
+    CloseReason, Config, ConnectionId, Counts, Input, Now, Origin, Output, RemoteAccess, Router, Token, Wake,
 };
 
 use crate::messages::{encode, encode_qos, hello, short};
@@ -94,9 +94,22 @@ impl Room {
         who
     }
 
+    /// A session from elsewhere that has presented a token.
+    pub(crate) fn join_with(&mut self, token: &Token) -> Who {
+        let who = self.connect(Origin::Remote);
+        let greeting = self.hello_with(who, &token.secret());
+        assert_eq!(greeting.first().map(String::as_str), Some("WELCOME"), "{greeting:?}");
+        who
+    }
+
     /// Says HELLO; returns what comes back and remembers the session.
     pub(crate) fn hello(&mut self, who: Who) -> Vec<String> {
-        self.send(who, &hello(""));
+        self.hello_with(who, "")
+    }
+
+    /// The same with a token.
+    pub(crate) fn hello_with(&mut self, who: Who, token: &str) -> Vec<String> {
+        self.send(who, &hello(token));
         let frames = self.take(who);
         for frame in &frames {
             if let Ok((_, Message::Welcome(welcome))) = Message::decode_compact(frame) {

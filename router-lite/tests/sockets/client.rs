@@ -4,7 +4,10 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use async_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message as WsMessage, client::IntoClientRequest as _, protocol::CloseFrame},
+    tungstenite::{
+        Message as WsMessage, client::IntoClientRequest as _, handshake::client::Request,
+        protocol::CloseFrame,
+    },
 };
 use clasp_wire::Message;
 use smol::{Timer, future::FutureExt as _, net::TcpStream, stream::StreamExt as _};
@@ -22,9 +25,19 @@ pub(crate) struct Client {
 impl Client {
     /// A WebSocket, without HELLO.
     pub(crate) async fn connect(to: SocketAddr) -> Self {
+        Self::request(to, format!("ws://{to}/clasp").into_client_request().unwrap()).await
+    }
+
+    /// The same of a browser here, for a web page that comes from elsewhere.
+    pub(crate) async fn page(to: SocketAddr) -> Self {
+        let mut request = format!("ws://{to}/clasp").into_client_request().unwrap();
+        request.headers_mut().insert("origin", "https://example.org".parse().unwrap());
+        Self::request(to, request).await
+    }
+
+    async fn request(to: SocketAddr, mut request: Request) -> Self {
         let stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut request = format!("ws://{to}/clasp").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "clasp".parse().unwrap());
         let (ws, response) = client_async(request, stream).await.unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "clasp");
@@ -39,7 +52,11 @@ impl Client {
     }
 
     pub(crate) async fn hello(&mut self) -> String {
-        self.send(&hello("")).await;
+        self.hello_with("").await
+    }
+
+    pub(crate) async fn hello_with(&mut self, token: &str) -> String {
+        self.send(&hello(token)).await;
         let frame = self.frame().await;
         let Ok((_, Message::Welcome(welcome))) = Message::decode_compact(&frame) else {
             panic!("no WELCOME but {frame:?}")

@@ -7,12 +7,12 @@ use async_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use clasp_wire::{Message, Value, limits::MAX_FRAME_BYTES};
-use router_lite::Config;
+use router_lite::{Config, Token, TokenTable};
 use smol::stream::StreamExt as _;
 
 use crate::{
     client::{Client, Next, soon},
-    messages::{encode, event, hello, short, subscribe},
+    messages::{encode, event, hello, set, short, subscribe},
     with_server,
 };
 
@@ -35,7 +35,12 @@ fn every_refusal_at_the_door_is_an_error_and_a_close_with_a_reason() {
         let (_first, _) = Client::session(to).await;
         for (message, code, error) in [
             (Message::Ping, 1002, "ERROR 101 the first message must be HELLO"),
-            (hello("cpsk_x"), 1008, "ERROR 300 Invalid token: token not found"),
+            (hello("cpsk_x"), 1008, "ERROR 300 Unrecognized token format"),
+            (
+                hello("cpsk_00112233445566778899aabbccddeeff"),
+                1008,
+                "ERROR 300 Invalid token: token not found",
+            ),
             (hello(""), 1013, "ERROR 503 Session limit reached (max 1)"),
         ] {
             let mut client = Client::connect(to).await;
@@ -47,6 +52,41 @@ fn every_refusal_at_the_door_is_an_error_and_a_close_with_a_reason() {
         let mut client = Client::connect(to).await;
         client.send_frame(b"junk".to_vec()).await;
         assert_eq!(client.until_closed().await.0, 1002);
+    });
+}
+
+fn said(frames: Vec<Vec<u8>>) -> Vec<String> {
+    frames.iter().map(|frame| short(frame)).collect()
+}
+
+#[test]
+fn a_web_page_from_elsewhere_gets_in_by_a_token_and_is_out_when_that_is_revoked() {
+    with_server(Config::default(), async |server, to| {
+        let token = Token::new([7; 16]);
+        let mut tokens = TokenTable::new();
+        tokens.insert("page", token.hash(), &["write:/desk/**".parse().unwrap()]).unwrap();
+        server.set_tokens(tokens.clone());
+        let mut pages = [Client::page(to).await, Client::page(to).await];
+        for (page, token) in pages.iter_mut().zip([token.secret(), String::new()]) {
+            page.hello_with(&token).await;
+        }
+        let [mut page, mut stranger] = pages;
+        page.send(&set("/desk/1", Value::Int(1))).await;
+        stranger.send(&set("/desk/1", Value::Int(2))).await;
+        assert_eq!(said(page.settle().await), ["ACK /desk/1 r1"]);
+        let refused = ["ERROR 301 Insufficient scope for write operation @/desk/1"];
+        assert_eq!(said(stranger.settle().await), refused);
+        server.set_tokens(tokens);
+        assert!(page.settle().await.is_empty(), "nothing has changed for it");
+
+        server.set_tokens(TokenTable::new());
+        let (code, reason, frames) = page.until_closed().await;
+        assert_eq!(
+            (code, &*reason, &*short(&frames[0])),
+            (1008, "token revoked", "ERROR 300 Token was revoked")
+        );
+        assert!(matches!(page.next().await, Next::End), "and the socket is closed");
+        assert!(stranger.settle().await.is_empty(), "it had none");
     });
 }
 

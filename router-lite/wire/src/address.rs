@@ -2,6 +2,8 @@
 //!
 //! Owns: syntax and matching, as the stock router delivers. Does not own: who subscribes to what.
 
+mod containment;
+
 use alloc::boxed::Box;
 use core::{borrow::Borrow, cmp::Ordering, fmt};
 

@@ -11,9 +11,9 @@ use crate::latency;
 use crate::process::Process;
 
 /// How long a router may take until it serves.
-const START: Duration = Duration::from_secs(10);
-/// What `router-lite` prints before its address once it accepts clients.
-const LISTENING: &str = "listening on ";
+pub const START: Duration = Duration::from_secs(10);
+/// What our programs print before its address once it accepts clients.
+pub const LISTENING: &str = "listening on ";
 
 /// A running router; it dies with this handle.
 pub struct Router {

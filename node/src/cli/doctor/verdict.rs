@@ -211,7 +211,7 @@ fn tcp(error: &std::io::Error) -> (String, &'static str) {
 /// By the ranges of the protocol's error codes (reference §8).
 fn refused(code: u16) -> &'static str {
     match code {
-        300..=399 => "the router wants another token, or none: ask who runs it",
+        300..=399 => "the router wants another token than CLASP_NODE_TOKEN holds, or none: ask who runs it",
         429 => "too many connections from here in a short time: wait a minute",
         503 => "as many sessions as it takes are there already: raise its --max-sessions, or stop some",
         _ => "look into the router's log",

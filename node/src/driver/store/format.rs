@@ -1,6 +1,8 @@
 //! What is in the files: JSON with a version. Each field is checked, and what is wrong is told by its name and never by its value,
 //! which may be a secret.
 
+mod tokens;
+
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -9,6 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::identity::{DeviceId, Identity};
 use crate::limits::MAX_PAIRS;
 use crate::pairs::{Pair, PairKey, Pairs};
+
+pub(super) use tokens::{read_tokens, write_tokens};
 
 /// The version this program reads and writes.
 const VERSION: u64 = 1;

@@ -1,20 +1,16 @@
 //! The state directory on any file system: what is read, and in which order what is written survives.
 
 mod provisioned;
-mod replace;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 use rand::Rng;
 
-use super::disk::check_owner;
 use super::files::Files;
 use super::format::{self, Fault};
-use super::{Access, NotStored, StatePlace, Storage, StoreError};
+use super::{Access, NotStored, StatePlace, Storage, StoreError, directory, replace};
 use crate::identity::Identity;
-use crate::limits::MAX_STATE_FILE_BYTES;
 use crate::pairs::Pairs;
 
 const IDENTITY: &str = "identity.json";
@@ -112,33 +108,12 @@ impl<F: Files> Shelf<F> {
         }
     }
 
-    /// Makes the directory if need be, and the way to it. Where that is not possible, there is none.
+    /// Makes the directory if need be. Where that is not possible, there is none.
     fn enter(&mut self, directory: PathBuf) -> Result<(), StoreError> {
-        let found = match self.files.attributes(&directory) {
-            Ok(None) => replace::make_directories(&self.files, &directory)
-                .and_then(|()| self.files.attributes(&directory)),
-            found => found,
-        };
-        let gone = || io::Error::other("is gone again");
-        let found = match found.and_then(|found| found.ok_or_else(gone)) {
-            Ok(found) => found,
-            Err(error) => {
-                self.why = Some(format!("{}: {error}", directory.display()));
-                return Ok(());
-            }
-        };
-        let refused = |why: String| Err(StoreError::Directory { directory: directory.clone(), why });
-        if !found.is_directory {
-            return refused("is not a directory".to_owned());
+        match directory::enter(&self.files, &directory)? {
+            Ok(()) => self.directory = Some(directory),
+            Err(error) => self.why = Some(format!("{}: {error}", directory.display())),
         }
-        let user = self.files.user();
-        if found.owner != user {
-            return refused(format!("belongs to user {}, and this is user {user}", found.owner));
-        }
-        if let Err(why) = check_owner(user, found.owner, found.mode) {
-            return refused(format!("{why}; `chmod 700` it if that was a mistake"));
-        }
-        self.directory = Some(directory);
         Ok(())
     }
 
@@ -190,26 +165,6 @@ impl<F: Files> Shelf<F> {
     /// What a file holds, if it is there.
     fn read<T>(&self, name: &str, read: fn(&[u8]) -> Result<T, Fault>) -> Result<Option<T>, StoreError> {
         let Some(directory) = &self.directory else { return Ok(None) };
-        let file = directory.join(name);
-        match read_file(&self.files, &file, read) {
-            Ok(found) => Ok(found),
-            Err(Unread::Io(error)) => Err(StoreError::Read { file, why: error.to_string() }),
-            Err(Unread::Content(fault)) => Err(StoreError::Content { file, why: fault.to_string() }),
-        }
+        directory::read(&self.files, directory, name, read)
     }
-}
-
-/// Why a file that is there told nothing.
-enum Unread {
-    Io(io::Error),
-    Content(Fault),
-}
-
-fn read_file<F: Files, T>(
-    files: &F,
-    path: &Path,
-    read: fn(&[u8]) -> Result<T, Fault>,
-) -> Result<Option<T>, Unread> {
-    let bytes = files.read(path, MAX_STATE_FILE_BYTES).map_err(Unread::Io)?.map(zeroize::Zeroizing::new);
-    bytes.map(|bytes| read(&bytes)).transpose().map_err(Unread::Content)
 }

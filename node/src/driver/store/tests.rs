@@ -1,6 +1,7 @@
 //! The store on a disk that fails and loses power, at every step.
 
 mod on_disk;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

@@ -61,6 +61,18 @@ fn a_page_from_elsewhere_is_known_as_such_and_one_from_this_machine_is_not() {
 }
 
 #[test]
+fn whom_a_proxy_on_this_machine_speaks_for_is_not_taken_for_this_machine() {
+    for header in
+        ["Forwarded: for=192.0.2.7", "X-Forwarded-For: 127.0.0.1", "x-real-ip: 192.0.2.7", "Via: 1.1 proxy"]
+    {
+        let head = format!("{UPGRADE}Origin: http://localhost\r\n{header}\r\n\r\n");
+        assert!(matches!(asked(&head), Asked::WebSocket { is_foreign: true, .. }), "{header}");
+        let asked = asked(&format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"));
+        assert_eq!(asked, Asked::Metrics { with_body: true, is_foreign: true }, "{header}");
+    }
+}
+
+#[test]
 fn probes_get_200_and_everything_else_a_line_that_helps() {
     for (request, status, body) in [
         ("GET / HTTP/1.1", "200 OK", "ok\n"),

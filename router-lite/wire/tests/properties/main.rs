@@ -6,7 +6,7 @@ mod entropy;
 mod msgpack;
 
 use clasp_wire::{
-    EncodeError, Entry, Header, Message, Pattern, QoS, Seq, Value,
+    Address, EncodeError, Entry, Header, Message, Pattern, QoS, Seq, Value,
     limits::{MAX_DEPTH, MAX_PAYLOAD_BYTES},
     message::{Body, Bundle, Set},
 };
@@ -206,6 +206,49 @@ proptest! {
             prop_assert!(pattern.is_literal() || !matched || address.starts_with(pattern.literal_prefix()));
         }
     }
+
+    #[test]
+    fn what_a_contained_pattern_matches_is_matched_by_the_container(
+        container in "(/([*][*]|[*]|a[*]|[*]b|a[*]b|[ab])){1,5}",
+        other in "(/([*][*]|[*]|a[*]|[*]b|a[*]b|[ab])){1,5}",
+        addresses in vec(vec("[abc]{0,2}", 1..12), 20),
+    ) {
+        let (container, other) = (Pattern::parse(&container).unwrap(), Pattern::parse(&other).unwrap());
+        prop_assert!(container.contains(&container) && Pattern::parse("/**").unwrap().contains(&other));
+        for names in addresses {
+            let address = one_of(&other, &names);
+            if Address::parse(&address).is_ok() {
+                prop_assert!(other.matches(&address), "{} is of {}", address, other);
+                prop_assert!(!container.contains(&other) || container.matches(&address), "{}: {}", container, address);
+                // An address is a pattern, too.
+                let itself = Pattern::parse(&address).unwrap();
+                prop_assert_eq!(container.contains(&itself), container.matches(&address));
+            }
+        }
+    }
+}
+
+/// An address that matches `pattern`, with `names` in place of its wildcards.
+fn one_of(pattern: &Pattern, names: &[String]) -> String {
+    let mut names = names.iter().cycle();
+    let mut name = || names.next().unwrap().as_str();
+    let mut address = String::new();
+    for segment in pattern.as_str().split('/').skip(1) {
+        if segment == "**" {
+            for _ in 0..name().len() {
+                address.push('/');
+                address.push_str(name());
+                address.push('c');
+            }
+        } else {
+            address.push('/');
+            for (number, literal) in segment.split('*').enumerate() {
+                address.push_str(if number == 0 { "" } else { name() });
+                address.push_str(literal);
+            }
+        }
+    }
+    address
 }
 
 fn set(value: Value<'static>) -> Message<'static> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use log::{info, warn};
 
-use super::{Unread, read_file};
+use crate::driver::store::directory::{Unread, read_file};
 use crate::driver::store::files::Files;
 use crate::driver::store::format;
 use crate::limits::MAX_PROVISIONED_FILES;

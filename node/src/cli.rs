@@ -5,24 +5,29 @@ mod demo;
 mod doctor;
 mod ice;
 mod id;
+mod logs;
 mod output;
 mod pair;
 mod pairs;
 mod peers;
 mod ping;
+mod progress;
 mod recv;
 mod router;
 mod run;
 mod send;
+mod service;
 mod status;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clasp_node::driver::logs::{LogRing, Tee, max_level};
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
 
@@ -67,6 +72,8 @@ enum Command {
     Recv(RecvArgs),
     /// Measure the round trip to a peer over both data channels
     Ping(PingArgs),
+    /// Show what the node that runs here logged last
+    Logs(LogsArgs),
     /// Show it working: a router and two nodes as three processes on this machine
     Demo(DemoArgs),
     /// One of the nodes of `demo`
@@ -138,14 +145,17 @@ struct StateArgs {
 /// The router of a node on this machine.
 const DEFAULT_ROUTER: &str = "ws://127.0.0.1:7330";
 
-/// How to find the other side.
+/// How to find the other side: by way of the node that runs here, unless there is none, or a router or anything else of a node is given.
 #[derive(Debug, Args)]
 struct ClientArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// Router to meet on; may be given several times
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ROUTER)]
+    /// Meet on this router, with a node of one's own for as long as it takes; may be given several times [default: the node that runs
+    /// here does it; where none runs, a node of one's own on ws://127.0.0.1:7330]
+    #[arg(long, value_name = "URL")]
     router: Vec<RouterUrl>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// How long to wait for a router, and for the peer to show up
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     wait: Duration,
@@ -255,6 +265,18 @@ struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
+struct LogsArgs {
+    /// Go on with what it logs from now on, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    #[command(flatten)]
+    control: ControlArgs,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct DoctorArgs {
     #[command(flatten)]
     node: NodeArgs,
@@ -278,7 +300,7 @@ struct DoctorArgs {
 struct PeersArgs {
     #[command(flatten)]
     client: ClientArgs,
-    /// How long to listen for announcements
+    /// How long to listen for announcements, with a node of one's own
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     listen: Duration,
 }
@@ -375,18 +397,24 @@ impl<E: std::fmt::Display> From<E> for Failure {
 
 /// Parses the command line, runs the command, and turns its result into an exit status.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let choice = service::Choice::of(&matches);
     let filter = cli.log.or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
     if let Err(error) = env_filter::Builder::new().try_parse(&filter) {
         eprintln!("clasp-node: log filter {filter:?}: {error}");
         return ExitCode::from(2);
     }
-    env_logger::Builder::new().parse_filters(&filter).init();
+    let ring = Arc::new(LogRing::default());
+    if let Err(error) = start_log(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)))
+    {
+        eprintln!("clasp-node: no log: {error}");
+    }
 
     let executor = Rc::new(LocalExecutor::new());
     let result = smol::block_on(executor.run(async {
         match cli.command {
-            Command::Run(args) => run::run(args, &executor).await,
+            Command::Run(args) => run::run(args, ring, &executor).await,
             Command::Router(args) => router::run(args, &executor).await,
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
@@ -395,10 +423,11 @@ pub(crate) fn main() -> ExitCode {
             Command::Pairs(args) => pairs::list(args).await,
             Command::Forget(args) => pairs::forget(args).await,
             Command::Rename(args) => pairs::rename(args).await,
-            Command::Peers(args) => peers::run(args, &executor).await,
-            Command::Send(args) => send::run(args, &executor).await,
-            Command::Recv(args) => recv::run(args, &executor).await,
-            Command::Ping(args) => ping::run(args, &executor).await,
+            Command::Peers(args) => peers::run(args, choice?, &executor).await,
+            Command::Send(args) => send::run(args, choice?, &executor).await,
+            Command::Recv(args) => recv::run(args, choice?, &executor).await,
+            Command::Ping(args) => ping::run(args, choice?, &executor).await,
+            Command::Logs(args) => logs::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoNode(args) => demo::node(args, &executor).await,
         }
@@ -415,4 +444,21 @@ pub(crate) fn main() -> ExitCode {
         }
         Err(Failure::Interrupted) => ExitCode::from(130),
     }
+}
+
+/// Logs to standard error, and what a node does to the ring as well.
+fn start_log(filter: &str, ring: Option<Arc<LogRing>>) -> Result<(), log::SetLoggerError> {
+    let logger = env_logger::Builder::new().parse_filters(filter).build();
+    let level = logger.filter();
+    match ring {
+        Some(ring) => {
+            log::set_boxed_logger(Box::new(Tee::new(logger, ring)))?;
+            log::set_max_level(max_level(level));
+        }
+        None => {
+            log::set_boxed_logger(Box::new(logger))?;
+            log::set_max_level(level);
+        }
+    }
+    Ok(())
 }

@@ -119,9 +119,7 @@ impl PipeSender {
             }
             (DONE, value) => Some(match value.get("ok") {
                 Some(Value::Bool(true)) => Outcome::Complete,
-                _ => {
-                    Outcome::Failed(reason(&value).unwrap_or_else(|| "no reason given".to_owned()))
-                }
+                _ => Outcome::Failed(reason(&value).unwrap_or_else(|| "no reason given".to_owned())),
             }),
             _ => None,
         }

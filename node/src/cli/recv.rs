@@ -1,6 +1,7 @@
 //! `clasp-node recv`
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::driver::CallError;
+use clasp_node::driver::control::{self, Conversation, Frame};
+use clasp_node::driver::service::Wanted;
 use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::json;
@@ -15,7 +18,9 @@ use smol::future::FutureExt;
 use smol::io::{AsyncWrite, AsyncWriteExt};
 use smol::{LocalExecutor, Unblock};
 
-use super::client::{Client, interruptible, is};
+use super::client::{Client, interruptible};
+use super::progress::Progress;
+use super::service::{self, Choice, Told};
 use super::{Failure, RecvArgs, output};
 
 /// How long the last word may take to reach the sender, who hangs up when it has.
@@ -24,40 +29,117 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Room between the node and a slow reader of standard output; beyond, the sender is slowed down.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
-pub(super) async fn run(args: RecvArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
-    let to_stdout = args.output == Path::new("-");
+pub(super) async fn run(
+    args: RecvArgs,
+    choice: Choice,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<(), Failure> {
     let mut sink = create(&args.output)?;
-    let client = Client::start(&args.client, executor).await?;
-    for session in client.running.handle.sessions().await? {
-        eprintln!("clasp-node: waiting as {session}");
-    }
-    let received = interruptible(async {
-        loop {
-            let (bytes, outcome) = receive(&client, &args, &mut sink).await?;
-            if let Outcome::Failed(why) = outcome {
-                if args.follow {
-                    eprintln!("clasp-node: {why}");
-                    continue;
-                }
-                return Err(Failure::Failed(why));
+    let (from, lines, follow) = (&args.from, args.lines, args.follow);
+    let request = json!({"cmd": "recv", "from": from, "lines": lines, "follow": follow});
+    let received = match service::ask(&args.client, choice, &request).await? {
+        Some(node) => interruptible(by_service(&node, &args, &mut sink)).await,
+        None => {
+            let client = Client::start(&args.client, executor).await?;
+            for session in client.running.handle.sessions().await? {
+                eprintln!("clasp-node: waiting as {session}");
             }
-            let summary = json!({"event": "received", "bytes": bytes});
-            match (args.client.json, to_stdout) {
-                (true, false) => output::object(&summary)?,
-                (true, true) => eprintln!("{summary}"), // standard output carries the data
-                (false, _) => eprintln!("clasp-node: received {}", output::megabytes(bytes)),
-            }
-            if !args.follow {
-                return Ok(());
-            }
+            let received = interruptible(by_client(&client, &args, &mut sink)).await;
+            client.running.handle.shutdown().await;
+            received
         }
-    })
-    .await;
-    client.running.handle.shutdown().await;
+    };
     match received {
         Err(Failure::Interrupted) if args.follow => Ok(()),
         other => other,
     }
+}
+
+async fn by_client(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(), Failure> {
+    loop {
+        let (bytes, outcome) = receive(client, args, sink).await?;
+        if let Outcome::Failed(why) = outcome {
+            if args.follow {
+                eprintln!("clasp-node: {why}");
+                continue;
+            }
+            return Err(Failure::Failed(why));
+        }
+        summary(args, bytes)?;
+        if !args.follow {
+            return Ok(());
+        }
+    }
+}
+
+/// The node that runs here receives, and hands it over as fast as it is written.
+async fn by_service(node: &Conversation, args: &RecvArgs, sink: &mut Sink) -> Result<(), Failure> {
+    let mut frames = node.frames();
+    let to_stdout = args.output == Path::new("-");
+    // Where data and progress go to the same terminal, they would be in each other's way.
+    let mut progress = Progress::new(None, args.client.json || to_stdout && std::io::stdout().is_terminal());
+    let mut taken = 0;
+    loop {
+        let line = match frames.frame().await.map_err(|error| service::gone(&error))? {
+            Some(Frame::Line(line)) => line,
+            Some(Frame::Data(piece)) => {
+                taken += piece.len() as u64;
+                give(node, sink, piece).await?;
+                progress.update(taken);
+                continue;
+            }
+            Some(Frame::Text(text)) => {
+                give(node, sink, text).await?;
+                continue;
+            }
+            None => return Err(Failure::Failed(service::GONE.to_owned())),
+        };
+        let event = match service::read(line)? {
+            Told::Ok(_) => return Ok(()),
+            Told::Event(event) => event,
+        };
+        match service::text(&event, "event") {
+            "waiting" => eprintln!("clasp-node: waiting as {}", service::text(&event, "name")),
+            "begin" => {
+                (taken, progress) = (0, progress.again());
+            }
+            "end" => {
+                give(node, sink, &[]).await?;
+                let written = control::write_line(node.writer(), &json!({"written": true})).await;
+                written.map_err(|error| service::gone(&error))?;
+            }
+            "received" => {
+                progress.clear();
+                summary(args, service::number(&event, "bytes"))?;
+            }
+            "failed" => {
+                progress.clear();
+                eprintln!("clasp-node: {}", service::text(&event, "why"));
+            }
+            "dropped" => log::warn!("{} messages came too fast", service::number(&event, "messages")),
+            _ => {}
+        }
+    }
+}
+
+/// Writes it; the sender is told if that does not work.
+async fn give(node: &Conversation, sink: &mut Sink, bytes: &[u8]) -> Result<(), Failure> {
+    let Err(error) = write(sink, bytes).await else { return Ok(()) };
+    let why = format!("the receiver cannot write: {error}");
+    if let Err(error) = control::write_line(node.writer(), &json!({ "error": why })).await {
+        log::debug!("the node is not told: {error}");
+    }
+    Err(Failure::Failed(why))
+}
+
+fn summary(args: &RecvArgs, bytes: u64) -> std::io::Result<()> {
+    let summary = json!({"event": "received", "bytes": bytes});
+    match (args.client.json, args.output == Path::new("-")) {
+        (true, false) => output::object(&summary)?,
+        (true, true) => eprintln!("{summary}"), // standard output carries the data
+        (false, _) => eprintln!("clasp-node: received {}", output::megabytes(bytes)),
+    }
+    Ok(())
 }
 
 type Sink = Pin<Box<dyn AsyncWrite>>;
@@ -82,7 +164,8 @@ async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u
                 if let Some(wanted) = &args.from {
                     let peers = handle.peers().await?;
                     let known = peers.iter().find(|info| info.session == peer);
-                    if peer != *wanted && !known.is_some_and(|info| is(info, wanted)) {
+                    let called = Wanted::new(wanted, handle).await?;
+                    if peer != *wanted && !known.is_some_and(|info| called.is(info)) {
                         handle.disconnect(link, "this node waits for somebody else").await?;
                     }
                 }

@@ -18,11 +18,7 @@ pub(super) async fn decline(stream: &Async<UnixStream>) -> io::Result<()> {
     deadline(write_line(stream, &json!({ "error": why }))).await
 }
 
-pub(super) async fn carry(
-    stream: &Async<UnixStream>,
-    service: &Service,
-    streams: &Places,
-) -> io::Result<()> {
+pub(super) async fn carry(stream: &Async<UnixStream>, service: &Service, streams: &Places) -> io::Result<()> {
     let mut reader = FrameReader::new(stream, MAX_CONTROL_REQUEST_BYTES);
     loop {
         let (request, is_whole) = match deadline(reader.line()).await? {
@@ -37,7 +33,9 @@ pub(super) async fn carry(
         let answered = match request {
             Ok(request) => match answer(request, service.node()).await {
                 Work::Answered(answered) => answered,
-                Work::Lasts(lasting) => return streams::carry(lasting, reader, stream, service, streams).await,
+                Work::Lasts(lasting) => {
+                    return streams::carry(lasting, reader, stream, service, streams).await;
+                }
             },
             Err(why) => Err(why),
         };

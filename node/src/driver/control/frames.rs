@@ -96,7 +96,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let value: Value = match self.line().await? {
                 Line::End => return Ok(None),
                 Line::TooLong => return Err(nonsense("a line is too long, or has no end")),
-                Line::Whole(line) => serde_json::from_slice(line).map_err(|error| nonsense(&error.to_string()))?,
+                Line::Whole(line) => {
+                    serde_json::from_slice(line).map_err(|error| nonsense(&error.to_string()))?
+                }
             };
             let announced = |name| value.get(name).and_then(Value::as_u64);
             let piece = match (announced(DATA), announced(TEXT)) {
@@ -202,7 +204,7 @@ mod tests {
             _: &mut std::task::Context<'_>,
             into: &mut [u8],
         ) -> std::task::Poll<io::Result<usize>> {
-            self.1 = !self.1;
+            self.1 = !self.1 && !self.0.is_empty();
             if self.1 {
                 return std::task::Poll::Pending;
             }
@@ -225,7 +227,9 @@ mod tests {
             for _ in 0..1000 {
                 // Dropped after one look each time.
                 match smol::future::poll_once(reader.frame()).await {
-                    Some(Ok(Some(Frame::Data(bytes)))) => got.push(String::from_utf8_lossy(bytes).into_owned()),
+                    Some(Ok(Some(Frame::Data(bytes)))) => {
+                        got.push(String::from_utf8_lossy(bytes).into_owned())
+                    }
                     Some(Ok(Some(other))) => got.push(format!("{other:?}")),
                     Some(Ok(None)) => break,
                     Some(Err(error)) => panic!("{error}"),

@@ -71,7 +71,9 @@ pub(super) async fn carry(
     places: &Places,
 ) -> io::Result<()> {
     let ended = match places.0.try_acquire() {
-        None => Err(Stopped::Failed(format!("{MAX_CONTROL_STREAMS} commands are at work at this node already"))),
+        None => {
+            Err(Stopped::Failed(format!("{MAX_CONTROL_STREAMS} commands are at work at this node already")))
+        }
         Some(_place) => match lasting {
             Lasting::Ping(request) => ping::carry(request, reader, writer, service).await,
             Lasting::Send(request) => send::carry(request, reader, writer, service).await,

@@ -432,8 +432,7 @@ impl Board {
 }
 
 /// What a sender is told while nobody receives.
-pub(super) const NOBODY_RECEIVES: &str =
-    "this node does not receive files now; run `clasp-node recv` there";
+pub(super) const NOBODY_RECEIVES: &str = "this node does not receive files now; run `clasp-node recv` there";
 
 /// What a sender is told while somebody else sends.
 const BUSY: &str = "busy with another transfer";

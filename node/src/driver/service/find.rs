@@ -99,7 +99,11 @@ mod tests {
         for text in ["kitchen", "abcdef", "abcd"] {
             assert_eq!(chosen(text, None), Ok(Some("abcdef".to_owned())), "{text}");
         }
-        assert_eq!(chosen("stove", Some(device)), Ok(Some("abcdef".to_owned())), "as the pair is called here");
+        assert_eq!(
+            chosen("stove", Some(device)),
+            Ok(Some("abcdef".to_owned())),
+            "as the pair is called here"
+        );
         for text in ["abc", "cellar", ""] {
             assert_eq!(chosen(text, None), Ok(None), "{text}");
         }

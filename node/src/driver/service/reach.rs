@@ -140,7 +140,9 @@ impl Service {
         }
         let links = self.node.links().await?;
         let open = |peer: &&&PeerInfo| {
-            links.iter().any(|link| link.peer == peer.session && link.router == peer.router && is_open(link.state))
+            links
+                .iter()
+                .any(|link| link.peer == peer.session && link.router == peer.router && is_open(link.state))
         };
         Ok(matching.iter().find(open).map(|peer| (*peer).clone()))
     }
@@ -212,7 +214,9 @@ pub(crate) async fn ping(
     let answer = within(LOST_AFTER, async {
         while let Ok(event) = news.recv().await {
             match event {
-                Event::Pong { channel: c, token, rtt, .. } if (c, token) == (channel, sent) => return Ok(rtt),
+                Event::Pong { channel: c, token, rtt, .. } if (c, token) == (channel, sent) => {
+                    return Ok(rtt);
+                }
                 Event::Disconnected { why, .. } => return Err(why.to_string()),
                 _ => {}
             }

@@ -95,7 +95,8 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let order = self.service.board(|board| board.stop_sending(self.link, "the command that sent was ended"));
+        let order =
+            self.service.board(|board| board.stop_sending(self.link, "the command that sent was ended"));
         self.service.carry_out(order);
     }
 }

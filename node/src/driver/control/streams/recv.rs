@@ -178,4 +178,3 @@ async fn is_wanted(request: &RecvRequest, peer: &PeerInfo, node: &NodeHandle) ->
     let wanted = Wanted::new(from, node).await.map_err(|error| error.to_string())?;
     Ok(wanted.is(peer))
 }
-

@@ -9,6 +9,9 @@
 //! | `/edge/pipe/ack` | int: bytes consumed so far | receiver |
 //! | `/edge/pipe/done` | map: `ok` bool, `error` string if not | receiver |
 //!
+//! Two more are about the link, of which both ends may have several uses: `/edge/link/unused` says that one end needs it no more, and the
+//! other one ends it, or says `/edge/link/used` and does the same when it is done. Their value is always true.
+//!
 //! At most [`WINDOW_BYTES`] are on their way unacknowledged, and the receiver acknowledges what its reader has *taken*: a slow
 //! reader slows the sender down, and neither side holds more than the window.
 //!
@@ -42,6 +45,8 @@ const DATA: &str = "/edge/pipe/data";
 const END: &str = "/edge/pipe/end";
 const ACK: &str = "/edge/pipe/ack";
 const DONE: &str = "/edge/pipe/done";
+const UNUSED: &str = "/edge/link/unused";
+const USED: &str = "/edge/link/used";
 
 /// How a transfer ended, as the receiver says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +208,7 @@ impl PipeReceiver {
     }
 }
 
-/// Which part of a transfer a message is.
+/// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Bytes, from the sender.
@@ -214,9 +219,13 @@ pub enum Part {
     Ack,
     /// The receiver's last word.
     Done,
+    /// The peer needs the link no more.
+    Unused,
+    /// The peer still needs it.
+    Used,
 }
 
-/// Which part of a transfer `message` is, if it is one.
+/// Which part of a transfer `message` is, or what it says of the link.
 #[must_use]
 pub fn part(message: &[u8]) -> Option<Part> {
     match read(message)?.0 {
@@ -224,8 +233,22 @@ pub fn part(message: &[u8]) -> Option<Part> {
         END => Some(Part::End),
         ACK => Some(Part::Ack),
         DONE => Some(Part::Done),
+        UNUSED => Some(Part::Unused),
+        USED => Some(Part::Used),
         _ => None,
     }
+}
+
+/// The message that says that this end needs the link no more.
+#[must_use]
+pub fn unused() -> Bytes {
+    publish(UNUSED, Value::Bool(true))
+}
+
+/// The answer to it, where the link is still needed.
+#[must_use]
+pub fn used() -> Bytes {
+    publish(USED, Value::Bool(true))
 }
 
 /// The message that tells the sender how it ended.
@@ -329,6 +352,7 @@ mod tests {
         let why = Outcome::Failed("the sender says: interrupted".into());
         assert_eq!(receiver.handle_message(&called_off), Received::End(why.clone()));
         assert_eq!(part(&done(&why)), Some(Part::Done));
+        assert_eq!([part(&unused()), part(&used())], [Some(Part::Unused), Some(Part::Used)]);
         assert_eq!(part(&publish("/lights/kitchen", Value::Int(1))), None);
         assert_eq!(part(b"garbage"), None);
     }

@@ -8,6 +8,8 @@ mod doctor;
 mod id;
 #[path = "command_line/pair.rs"]
 mod pair;
+#[path = "command_line/service.rs"]
+mod service;
 #[path = "command_line/status.rs"]
 mod status;
 
@@ -49,7 +51,17 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child = program().args(args).spawn().unwrap();
+        let mut command = program();
+        command.args(args);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        Self::of_child(command.spawn().unwrap())
+    }
+
+    /// The lines it has yet to print.
+    fn of_child(mut child: Child) -> Self {
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
         Self { child, out, err }

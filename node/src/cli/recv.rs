@@ -11,7 +11,7 @@ use bytes::Bytes;
 use clasp_node::driver::CallError;
 use clasp_node::driver::control::{self, Conversation, Frame};
 use clasp_node::driver::service::Wanted;
-use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
+use clasp_node::pipe::{Outcome, Part, PipeReceiver, Received, done, part};
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::json;
 use smol::future::FutureExt;
@@ -196,6 +196,10 @@ async fn receive(client: &Client, args: &RecvArgs, sink: &mut Sink) -> Result<(u
                         sink.flush().await?;
                         farewell(client, link, &outcome).await?;
                         return Ok((pipe.received(), outcome));
+                    }
+                    Received::Other if part(&bytes) == Some(Part::Unused) => {
+                        // Nor do we: what it sent was taken, or refused.
+                        handle.disconnect(link, "nor is it used here").await?;
                     }
                     Received::Other => {
                         if pipe.received() == 0 {

@@ -39,8 +39,8 @@ pub struct Service {
 #[derive(Debug)]
 struct Shared {
     board: RefCell<Board>,
-    /// What is being told or ended, and on which link; at most [`MAX_CHORES_PER_LINK`] for each.
-    chores: RefCell<Vec<(LinkId, Task<()>)>>,
+    /// What is being told or ended, on which link, and whether it is the end of it that waits; at most [`MAX_CHORES_PER_LINK`] for each.
+    chores: RefCell<Vec<(LinkId, bool, Task<()>)>>,
     executor: Rc<LocalExecutor<'static>>,
     logs: Option<Arc<LogRing>>,
 }
@@ -63,8 +63,8 @@ impl Service {
 
     /// Notes what the node tells. Every event has to come here, in its order.
     pub fn handle_event(&self, event: &Event) {
-        let order = self.shared.board.borrow_mut().handle_event(event);
-        self.carry_out(order);
+        let orders = self.board(|board| board.handle_event(event));
+        self.carry_out(orders);
     }
 
     /// The node itself.
@@ -86,14 +86,18 @@ impl Service {
         for order in orders {
             let (Order::Tell(link, _) | Order::Hangup(link) | Order::HangupSoon(link)) = order;
             let mut chores = self.shared.chores.borrow_mut();
-            chores.retain(|(_, task)| !task.is_finished());
-            if chores.iter().filter(|(of, _)| *of == link).count() >= MAX_CHORES_PER_LINK {
+            chores.retain(|(_, _, task)| !task.is_finished());
+            let waits = matches!(order, Order::HangupSoon(_));
+            if waits && chores.iter().any(|(of, waits, _)| *of == link && *waits) {
+                continue;
+            }
+            if chores.iter().filter(|(of, ..)| *of == link).count() >= MAX_CHORES_PER_LINK {
                 // Only a peer that does not wait for its answers gets here.
                 debug!(link:% = link; "too much to tell at once");
                 continue;
             }
             let chore = self.chore(order);
-            chores.push((link, self.shared.executor.spawn(chore)));
+            chores.push((link, waits, self.shared.executor.spawn(chore)));
         }
     }
 

@@ -11,7 +11,9 @@ use smol::channel::{Receiver as Wakes, Sender as Waker, bounded};
 
 use crate::event::{Channel, Event, LinkId};
 use crate::limits::{LINK_NEWS, MAX_WAITING_TEXT_BYTES};
-use crate::pipe::{Outcome, Part, PipeReceiver, PipeSender, Received, WINDOW_BYTES, done, part};
+use crate::pipe::{
+    Outcome, Part, PipeReceiver, PipeSender, Received, WINDOW_BYTES, done, part, unused, used,
+};
 
 /// Something to be done that may take a moment.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,8 +49,10 @@ struct Entry {
     alive: bool,
     /// Commands that use it.
     users: usize,
-    /// It was opened for a command, and ends with the last one.
-    opened_here: bool,
+    /// It was opened for a command, or the peer has left it to us: it is for us to end it.
+    ours: bool,
+    /// Whether the peer is a clasp-edge node, which knows what we say of the link.
+    edge: bool,
     incoming: Incoming,
     outgoing: Option<Outgoing>,
 }
@@ -129,7 +133,7 @@ pub(super) struct Board {
 
 impl Board {
     /// Notes what happened. Never waits.
-    pub(super) fn handle_event(&mut self, event: &Event) -> Option<Order> {
+    pub(super) fn handle_event(&mut self, event: &Event) -> Vec<Order> {
         match event {
             Event::PeerSeen(_) | Event::RouterReady { .. } => self.tell(event, None, ""),
             Event::Connecting { link, .. } => self.entry(*link).alive = true,
@@ -148,7 +152,7 @@ impl Board {
             Event::Data { link, channel, bytes } => return self.on_data(*link, *channel, bytes),
             _ => {}
         }
-        None
+        Vec::new()
     }
 
     /// What happens with `about` from now on.
@@ -159,24 +163,25 @@ impl Board {
         told
     }
 
-    /// A command uses this link from now on; `opened` for it, or there already.
-    pub(super) fn lease(&mut self, link: LinkId, opened: bool) {
+    /// A command uses this link from now on; `opened` for it, or there already. It goes to a clasp-edge node or to another peer.
+    pub(super) fn lease(&mut self, link: LinkId, opened: bool, edge: bool) {
         let entry = self.entry(link);
         entry.users += 1;
-        entry.opened_here |= opened;
+        entry.ours |= opened;
+        entry.edge = edge;
     }
 
     /// The command is done with it.
-    pub(super) fn release(&mut self, link: LinkId) -> Option<Order> {
-        let entry = self.links.get_mut(&link)?;
+    pub(super) fn release(&mut self, link: LinkId) -> Vec<Order> {
+        let Some(entry) = self.links.get_mut(&link) else { return Vec::new() };
         entry.users = entry.users.saturating_sub(1);
         if !entry.alive && entry.users == 0 {
             // Gone, or so young that nothing was heard of it yet.
-            let opened_here = entry.opened_here;
+            let ours = entry.ours;
             self.links.remove(&link);
-            return opened_here.then_some(Order::Hangup(link));
+            return ours.then_some(Order::Hangup(link)).into_iter().collect();
         }
-        self.close_if_idle(link)
+        self.part(link)
     }
 
     /// The time is up that [`Order::HangupSoon`] gives.
@@ -280,9 +285,7 @@ impl Board {
                 entry.incoming = if transfer.end.is_some() { Incoming::None } else { Incoming::Refused };
             }
         }
-        if self.is_idle(link) {
-            orders.push(Order::HangupSoon(link));
-        }
+        orders.extend(self.part(link));
         orders
     }
 
@@ -297,16 +300,20 @@ impl Board {
         self.links.entry(link).or_default()
     }
 
-    /// Whether a link that was opened for commands is used by none, and the peer is not in the middle of something.
+    /// Whether a link that is for us to end is used by none, and the peer is not in the middle of something.
     fn is_idle(&self, link: LinkId) -> bool {
         let Some(entry) = self.links.get(&link) else { return false };
-        entry.alive && entry.opened_here && entry.users == 0 && entry.incoming != Incoming::Taken
+        entry.alive && entry.ours && entry.users == 0 && entry.incoming != Incoming::Taken
     }
 
-    fn close_if_idle(&self, link: LinkId) -> Option<Order> {
-        let waits = self.links.get(&link).is_some_and(|entry| entry.outgoing.is_some());
-        let order = if waits { Order::HangupSoon(link) } else { Order::Hangup(link) };
-        self.is_idle(link).then_some(order)
+    /// Ends a link that is not used any more. The peer may have commands of its own on it, so that it is asked.
+    fn part(&self, link: LinkId) -> Vec<Order> {
+        let Some(entry) = self.links.get(&link).filter(|_| self.is_idle(link)) else { return Vec::new() };
+        match (entry.edge, &entry.outgoing) {
+            (_, Some(_)) => vec![Order::HangupSoon(link)], // once the receiver has heard that it is called off
+            (true, None) => vec![Order::Tell(link, unused()), Order::HangupSoon(link)],
+            (false, None) => vec![Order::Hangup(link)],
+        }
     }
 
     /// Tells everybody who watches. Who does not listen misses it; the end of a link is told by there being no more.
@@ -345,31 +352,51 @@ impl Board {
         }
     }
 
-    fn on_data(&mut self, link: LinkId, channel: Channel, message: &[u8]) -> Option<Order> {
+    fn on_data(&mut self, link: LinkId, channel: Channel, message: &[u8]) -> Vec<Order> {
         match part(message).filter(|_| channel == Channel::Reliable) {
             Some(Part::Ack | Part::Done) => self.on_answer(link, message),
-            Some(Part::Data) => self.on_part(link, message, false),
-            Some(Part::End) => self.on_part(link, message, true),
+            Some(Part::Data) => self.on_part(link, message, false).into_iter().collect(),
+            Some(Part::End) => self.on_part(link, message, true).into_iter().collect(),
+            Some(Part::Unused) => vec![self.on_unused(link)],
+            Some(Part::Used) => {
+                self.entry(link).ours = false;
+                Vec::new()
+            }
             None => {
                 self.on_text(message);
-                None
+                Vec::new()
             }
         }
     }
 
-    /// What the receiver of our transfer says.
-    fn on_answer(&mut self, link: LinkId, message: &[u8]) -> Option<Order> {
+    /// The peer has no use for the link: it ends, unless we have one; then it is for us to end it.
+    fn on_unused(&mut self, link: LinkId) -> Order {
         let entry = self.entry(link);
-        let outgoing = entry.outgoing.as_mut()?;
+        let is_used = entry.users > 0 || entry.incoming == Incoming::Taken || entry.outgoing.is_some();
+        if !is_used {
+            return Order::Hangup(link);
+        }
+        (entry.ours, entry.edge) = (true, true);
+        Order::Tell(link, used())
+    }
+
+    /// What the receiver of our transfer says.
+    fn on_answer(&mut self, link: LinkId, message: &[u8]) -> Vec<Order> {
+        let entry = self.entry(link);
+        let Some(outgoing) = &mut entry.outgoing else { return Vec::new() };
         let outcome = outgoing.pipe.handle_message(message);
         wake(&outgoing.wake);
-        outgoing.outcome = Some(outcome?);
+        if outcome.is_none() {
+            return Vec::new();
+        }
+        outgoing.outcome = outcome;
         let ended = std::mem::replace(&mut outgoing.ended, true);
         if outgoing.orphaned {
             entry.outgoing = None;
-            return self.close_if_idle(link);
+            return self.part(link);
         }
-        (!ended).then(|| Order::Tell(link, PipeSender::called_off("understood")))
+        let understood = || Order::Tell(link, PipeSender::called_off("understood"));
+        (!ended).then(understood).into_iter().collect()
     }
 
     /// Data, or the end of it, from a sender.

@@ -58,16 +58,16 @@ struct Lease {
 }
 
 impl Lease {
-    fn new(service: &Service, link: LinkId, opened: bool) -> Self {
-        service.board(|board| board.lease(link, opened));
+    fn new(service: &Service, link: LinkId, opened: bool, edge: bool) -> Self {
+        service.board(|board| board.lease(link, opened, edge));
         Self { service: service.clone(), link }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let order = self.service.board(|board| board.release(self.link));
-        self.service.carry_out(order);
+        let orders = self.service.board(|board| board.release(self.link));
+        self.service.carry_out(orders);
     }
 }
 
@@ -151,9 +151,9 @@ impl Service {
     async fn link_to(&self, peer: &PeerInfo) -> Result<Attempt, ReachError> {
         let news = self.board(|board| board.watch(About::Session(peer.session.clone())));
         let (lease, is_new) = match self.node.connect(peer.router, &peer.session).await {
-            Ok(link) => (Lease::new(self, link, true), true),
+            Ok(link) => (Lease::new(self, link, true, peer.edge), true),
             Err(CallError::Refused(ConnectError::AlreadyLinked(link))) => {
-                (Lease::new(self, link, false), false)
+                (Lease::new(self, link, false, peer.edge), false)
             }
             Err(CallError::Stopped(stopped)) => return Err(stopped.into()),
             Err(CallError::Refused(error)) => return Err(ReachError::Failed(error.to_string())),

@@ -35,10 +35,9 @@ impl Sending {
         self.service.board(|board| board.sending(self.link).is_some_and(|pipe| pipe.has_room()))
     }
 
-    /// Bytes sent, and how many of them the receiver has taken.
-    pub(crate) fn progress(&self) -> (u64, u64) {
-        let progress = |pipe: &mut crate::pipe::PipeSender| (pipe.sent(), pipe.acknowledged());
-        self.service.board(|board| board.sending(self.link).map(progress)).unwrap_or_default()
+    /// Bytes the receiver has taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.service.board(|board| board.sending(self.link).map_or(0, |pipe| pipe.acknowledged()))
     }
 
     /// Sends a chunk, and waits until the link has room for it.

@@ -30,12 +30,21 @@ pub(super) async fn carry(
 ) -> Result<Value, Stopped> {
     let interval = millis(request.interval_ms, Duration::from_secs(1)).min(MAX_CONTROL_WAIT);
     let pings = async {
-        let reached = reach(service, &request.peer, request.wait_ms).await?;
-        let news = reached.news();
+        let mut reached = reach(service, &request.peer, request.wait_ms).await?;
+        let mut news = reached.news();
         say(writer, &connected(&reached)).await?;
+        // A link that was there may end at the very moment, because its last user has gone.
+        let mut again = reached.after.is_none();
         for seq in 1..=request.count {
             for channel in [Channel::Reliable, Channel::Stream] {
-                let rtt = service::ping(service, reached.link, channel, &news).await?;
+                let mut pinged = service::ping(service, reached.link, channel, &news).await;
+                if pinged.is_err() && std::mem::take(&mut again) {
+                    reached = reach(service, &request.peer, request.wait_ms).await?;
+                    news = reached.news();
+                    pinged = service::ping(service, reached.link, channel, &news).await;
+                }
+                let rtt = pinged?;
+                again = false;
                 let rtt_ms = rtt.map(in_millis);
                 let pong = json!({"event": "pong", "seq": seq, "channel": channel, "rtt_ms": rtt_ms});
                 say(writer, &pong).await?;

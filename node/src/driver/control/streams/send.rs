@@ -27,6 +27,8 @@ pub(in crate::driver::control) struct SendRequest {
 /// What there is to do next.
 enum Turn<'a> {
     Changed(Option<Outcome>),
+    /// The link is gone, for this reason.
+    Gone(String),
     Piece(&'a [u8]),
     End,
     Report,
@@ -39,23 +41,19 @@ pub(super) async fn carry(
     writer: Writer<'_>,
     service: &Service,
 ) -> Result<Value, Stopped> {
-    let reach = async { Ok(ping::reach(service, &request.peer, request.wait_ms).await?) };
-    let reached = unless_given_up(&mut reader, reach).await?;
-    let sending = Sending::begin(service, reached.link)?;
+    let reach = async || Ok(ping::reach(service, &request.peer, request.wait_ms).await?);
+    let mut reached = unless_given_up(&mut reader, reach()).await?;
+    let mut sending = Sending::begin(service, reached.link)?;
     say(writer, &ping::connected(&reached)).await?;
+    // A link that was there may end at the very moment, because its last user has gone.
+    let mut again = reached.after.is_none();
 
-    let mut ended = false;
+    let (mut sent, mut taken, mut ended) = (0, 0, false);
     let mut patience = Timer::after(STALLED_AFTER);
     let mut report = Timer::after(PROGRESS_EVERY);
     loop {
         let reads = !ended && sending.has_room();
-        let changed = async {
-            let outcome = sending.changed().await.map_err(|why| {
-                let (sent, taken) = sending.progress();
-                format!("{why}; {taken} of {sent} bytes sent were taken")
-            })?;
-            Ok(Turn::Changed(outcome))
-        };
+        let changed = async { Ok(sending.changed().await.map_or_else(Turn::Gone, Turn::Changed)) };
         let next = async { if reads { piece(&mut reader).await } else { std::future::pending().await } };
         let time = async {
             // Telling how far it is also tells whether anybody is still there to hear it.
@@ -70,16 +68,31 @@ pub(super) async fn carry(
             Ok(Turn::Stalled)
         };
         match changed.or(next).or(time).or(stalled).await? {
-            Turn::Changed(Some(Outcome::Complete)) => {
-                let (sent, _) = sending.progress();
-                return Ok(json!({ "bytes": sent }));
-            }
+            Turn::Changed(Some(Outcome::Complete)) => return Ok(json!({ "bytes": sent })),
             Turn::Changed(Some(Outcome::Failed(why))) => {
                 return Err(Stopped::Failed(format!("the receiver says: {why}")));
             }
-            Turn::Changed(None) => patience.set_after(STALLED_AFTER),
+            Turn::Changed(None) => {
+                taken = sending.taken();
+                patience.set_after(STALLED_AFTER);
+            }
+            Turn::Gone(_) if sent == 0 && std::mem::take(&mut again) => {
+                reached = reach().await?;
+                sending = Sending::begin(service, reached.link)?;
+            }
+            Turn::Gone(why) => {
+                let why = format!("{why}; the receiver has taken {taken} of {sent} bytes");
+                return Err(Stopped::Failed(why));
+            }
             Turn::Piece(chunk) => {
-                sending.send(chunk).await?;
+                let mut handed_over = sending.send(chunk).await;
+                if handed_over.is_err() && sent == 0 && std::mem::take(&mut again) {
+                    reached = reach().await?;
+                    sending = Sending::begin(service, reached.link)?;
+                    handed_over = sending.send(chunk).await;
+                }
+                handed_over?;
+                sent += chunk.len() as u64;
                 patience.set_after(STALLED_AFTER);
             }
             Turn::End => {
@@ -88,7 +101,6 @@ pub(super) async fn carry(
                 patience.set_after(STALLED_AFTER);
             }
             Turn::Report => {
-                let (sent, taken) = sending.progress();
                 say(writer, &json!({"event": "progress", "sent": sent, "taken": taken})).await?;
                 report.set_after(PROGRESS_EVERY);
             }

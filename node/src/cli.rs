@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use clasp_node::driver::logs::{LogRing, Tee, max_level};
+use clasp_node::driver::logs::LogRing;
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
 
@@ -65,15 +65,15 @@ enum Command {
     /// Call a paired device by another name
     Rename(RenameArgs),
     /// List the peers that have announced themselves
-    Peers(PeersArgs),
+    Peers(peers::PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
-    Send(SendArgs),
+    Send(send::SendArgs),
     /// Receive what a peer sends, and write it to standard output or a file
-    Recv(RecvArgs),
+    Recv(recv::RecvArgs),
     /// Measure the round trip to a peer over both data channels
-    Ping(PingArgs),
+    Ping(ping::PingArgs),
     /// Show what the node that runs here logged last
-    Logs(LogsArgs),
+    Logs(logs::LogsArgs),
     /// Show it working: a router and two nodes as three processes on this machine
     Demo(DemoArgs),
     /// One of the nodes of `demo`
@@ -265,18 +265,6 @@ struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-struct LogsArgs {
-    /// Go on with what it logs from now on, until interrupted
-    #[arg(short, long)]
-    follow: bool,
-    #[command(flatten)]
-    control: ControlArgs,
-    /// Print JSON, one object per line
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 struct DoctorArgs {
     #[command(flatten)]
     node: NodeArgs,
@@ -294,61 +282,6 @@ struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Args)]
-struct PeersArgs {
-    #[command(flatten)]
-    client: ClientArgs,
-    /// How long to listen for announcements, with a node of one's own
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
-    listen: Duration,
-}
-
-#[derive(Debug, Args)]
-struct SendArgs {
-    /// The peer: its name, its session id, or the beginning of it
-    peer: String,
-    /// What to send; `-` is standard input
-    #[arg(default_value = "-")]
-    file: PathBuf,
-    /// Send every line as soon as it is read, as its own message
-    #[arg(long)]
-    lines: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-struct RecvArgs {
-    /// Where to write; `-` is standard output
-    #[arg(short, long, default_value = "-")]
-    output: PathBuf,
-    /// Accept only this peer: its name, its session id, or the beginning of it
-    #[arg(long, value_name = "PEER")]
-    from: Option<String>,
-    /// Print messages that are not part of a transfer (such as a stock peer's), one per line
-    #[arg(long)]
-    lines: bool,
-    /// Go on after the first transfer, until interrupted
-    #[arg(long)]
-    follow: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-struct PingArgs {
-    /// The peer: its name, its session id, or the beginning of it
-    peer: String,
-    /// How many
-    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
-    /// Time between two
-    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
-    interval: Duration,
-    #[command(flatten)]
-    client: ClientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -406,7 +339,8 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let ring = Arc::new(LogRing::default());
-    if let Err(error) = start_log(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)))
+    if let Err(error) =
+        logs::start(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)))
     {
         eprintln!("clasp-node: no log: {error}");
     }
@@ -444,21 +378,4 @@ pub(crate) fn main() -> ExitCode {
         }
         Err(Failure::Interrupted) => ExitCode::from(130),
     }
-}
-
-/// Logs to standard error, and what a node does to the ring as well.
-fn start_log(filter: &str, ring: Option<Arc<LogRing>>) -> Result<(), log::SetLoggerError> {
-    let logger = env_logger::Builder::new().parse_filters(filter).build();
-    let level = logger.filter();
-    match ring {
-        Some(ring) => {
-            log::set_boxed_logger(Box::new(Tee::new(logger, ring)))?;
-            log::set_max_level(max_level(level));
-        }
-        None => {
-            log::set_boxed_logger(Box::new(logger))?;
-            log::set_max_level(level);
-        }
-    }
-    Ok(())
 }

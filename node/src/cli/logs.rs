@@ -1,11 +1,27 @@
-//! `clasp-node logs`
+//! `clasp-node logs`, and what it shows.
 
+use std::sync::Arc;
+
+use clap::Args;
 use clasp_node::driver::control::{Conversation, Place};
+use clasp_node::driver::logs::{LogRing, Tee, max_level};
 use serde_json::{Value, json};
 
 use super::client::interruptible;
 use super::service::{Told, number, text, told};
-use super::{Failure, LogsArgs, output};
+use super::{ControlArgs, Failure, output};
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// Go on with what it logs from now on, until interrupted
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) async fn run(args: LogsArgs) -> Result<(), Failure> {
     let request = json!({"cmd": "logs", "follow": args.follow});
@@ -56,6 +72,23 @@ fn utc(unix_ms: u64) -> String {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Logs to standard error, and what a node does to the ring as well.
+pub(super) fn start(filter: &str, ring: Option<Arc<LogRing>>) -> Result<(), log::SetLoggerError> {
+    let logger = env_logger::Builder::new().parse_filters(filter).build();
+    let level = logger.filter();
+    match ring {
+        Some(ring) => {
+            log::set_boxed_logger(Box::new(Tee::new(logger, ring)))?;
+            log::set_max_level(max_level(level));
+        }
+        None => {
+            log::set_boxed_logger(Box::new(logger))?;
+            log::set_max_level(level);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

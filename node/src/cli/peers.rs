@@ -1,14 +1,25 @@
 //! `clasp-node peers`
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 
 use super::client::{Client, interruptible};
 use super::service::{self, Choice, Told, text};
-use super::{Failure, PeersArgs, output};
+use super::{ClientArgs, Failure, output, seconds};
+
+#[derive(Debug, Args)]
+pub(super) struct PeersArgs {
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+    /// How long to listen for announcements, with a node of one's own
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(super) listen: Duration,
+}
 
 pub(super) async fn run(
     args: PeersArgs,

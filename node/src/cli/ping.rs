@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::Args;
 use clasp_node::driver::control::Conversation;
 use clasp_node::{Channel, Event, LinkId};
 use serde_json::{Value, json};
@@ -11,7 +12,21 @@ use smol::future::FutureExt;
 
 use super::client::{Client, interruptible};
 use super::service::{self, Choice, Told};
-use super::{Failure, PingArgs, output};
+use super::{ClientArgs, Failure, output, seconds};
+
+#[derive(Debug, Args)]
+pub(super) struct PingArgs {
+    /// The peer: its name, its session id, or the beginning of it
+    pub(super) peer: String,
+    /// How many
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) count: u32,
+    /// Time between two
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(super) interval: Duration,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
 
 /// Without an answer by then, a ping counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(2);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::Args;
 use clasp_node::driver::CallError;
 use clasp_node::driver::control::{self, Conversation, Frame};
 use clasp_node::driver::service::Wanted;
@@ -21,7 +22,25 @@ use smol::{LocalExecutor, Unblock};
 use super::client::{Client, interruptible};
 use super::progress::Progress;
 use super::service::{self, Choice, Told};
-use super::{Failure, RecvArgs, output};
+use super::{ClientArgs, Failure, output};
+
+#[derive(Debug, Args)]
+pub(super) struct RecvArgs {
+    /// Where to write; `-` is standard output
+    #[arg(short, long, default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Accept only this peer: its name, its session id, or the beginning of it
+    #[arg(long, value_name = "PEER")]
+    pub(super) from: Option<String>,
+    /// Print messages that are not part of a transfer (such as a stock peer's), one per line
+    #[arg(long)]
+    pub(super) lines: bool,
+    /// Go on after the first transfer, until interrupted
+    #[arg(long)]
+    pub(super) follow: bool,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
 
 /// How long the last word may take to reach the sender, who hangs up when it has.
 const FAREWELL: Duration = Duration::from_secs(5);

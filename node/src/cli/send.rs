@@ -1,11 +1,12 @@
 //! `clasp-node send`
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::Args;
 use clasp_node::driver::control::{self, Conversation};
 use clasp_node::driver::now;
 use clasp_node::pipe::{CHUNK_BYTES, Outcome, PipeSender};
@@ -19,7 +20,21 @@ use super::client::{Client, interruptible};
 use super::ping::whole_millis;
 use super::progress::Progress;
 use super::service::{self, Choice, Told};
-use super::{Failure, SendArgs, output};
+use super::{ClientArgs, Failure, output};
+
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// The peer: its name, its session id, or the beginning of it
+    pub(super) peer: String,
+    /// What to send; `-` is standard input
+    #[arg(default_value = "-")]
+    pub(super) file: PathBuf,
+    /// Send every line as soon as it is read, as its own message
+    #[arg(long)]
+    pub(super) lines: bool,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
 
 /// A receiver that takes nothing for this long has died.
 const STALLED_AFTER: Duration = Duration::from_secs(30);

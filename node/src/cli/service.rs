@@ -27,8 +27,8 @@ impl Choice {
             is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
         };
         let of_a_node = NodeArgs::augment_args(clap::Command::new("node"));
-        let own = of_a_node.get_arguments().map(|arg| arg.get_id().as_str()).chain(["router"]);
-        match (own.filter(|id| given(id)).next(), given(&"control")) {
+        let mut own = of_a_node.get_arguments().map(|arg| arg.get_id().as_str()).chain(["router"]);
+        match (own.find(|id| given(id)), given(&"control")) {
             (Some(id), true) => {
                 let option = id.replace('_', "-");
                 Err(Failure::Usage(format!(

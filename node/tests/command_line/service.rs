@@ -65,7 +65,7 @@ impl Service {
 
     /// Waits until it has so many links.
     fn has_links(&self, count: usize) {
-        until(|| (self.status()["links"].as_array().unwrap().len() == count).then_some(()));
+        until(|| (self.status().pointer("/links").unwrap().as_array().unwrap().len() == count).then_some(()));
     }
 
     /// A receiver that is ready.

@@ -1,6 +1,8 @@
+use super::receiving::{BUSY, NOBODY_RECEIVES};
 use super::*;
 use crate::event::{DisconnectReason, FailReason, Path, PathKind, Role};
-use crate::pipe::CHUNK_BYTES;
+use crate::limits::MAX_WAITING_TEXT_BYTES;
+use crate::pipe::{CHUNK_BYTES, Outcome, PipeSender, WINDOW_BYTES, done};
 
 const LINK: LinkId = LinkId(1);
 const OTHER: LinkId = LinkId(2);

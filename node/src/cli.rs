@@ -6,15 +6,18 @@ mod discover;
 mod doctor;
 mod ice;
 mod id;
+mod logs;
 mod output;
 mod pair;
 mod pairs;
 mod peers;
 mod ping;
+mod progress;
 mod recv;
 mod router;
 mod run;
 mod send;
+mod service;
 mod status;
 mod token;
 
@@ -22,10 +25,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clasp_node::driver::logs::LogRing;
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
 
@@ -67,13 +72,15 @@ enum Command {
     /// Let programs on other machines use the router here: make, list and take back the tokens they present
     Token(token::TokenArgs),
     /// List the peers that have announced themselves
-    Peers(PeersArgs),
+    Peers(peers::PeersArgs),
     /// Send a file, or standard input, to a peer that runs `recv`
-    Send(SendArgs),
+    Send(send::SendArgs),
     /// Receive what a peer sends, and write it to standard output or a file
-    Recv(RecvArgs),
+    Recv(recv::RecvArgs),
     /// Measure the round trip to a peer over both data channels
-    Ping(PingArgs),
+    Ping(ping::PingArgs),
+    /// Show what the node that runs here logged last
+    Logs(logs::LogsArgs),
     /// Show it working: a router and two nodes as three processes on this machine
     Demo(DemoArgs),
     /// One of the nodes of `demo`
@@ -153,14 +160,17 @@ struct StateArgs {
 /// The router of a node on this machine.
 const DEFAULT_ROUTER: &str = "ws://127.0.0.1:7330";
 
-/// How to find the other side.
+/// How to find the other side: by way of the node that runs here, unless there is none, or a router or anything else of a node is given.
 #[derive(Debug, Args)]
 struct ClientArgs {
     #[command(flatten)]
     node: NodeArgs,
-    /// Router to meet on; may be given several times
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ROUTER)]
+    /// Meet on this router, with a node of one's own for as long as it takes; may be given several times [default: the node that runs
+    /// here does it; where none runs, a node of one's own on ws://127.0.0.1:7330]
+    #[arg(long, value_name = "URL")]
     router: Vec<RouterUrl>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// How long to wait for a router, and for the peer to show up
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     wait: Duration,
@@ -310,61 +320,6 @@ struct DoctorArgs {
 }
 
 #[derive(Debug, Args)]
-struct PeersArgs {
-    #[command(flatten)]
-    client: ClientArgs,
-    /// How long to listen for announcements
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
-    listen: Duration,
-}
-
-#[derive(Debug, Args)]
-struct SendArgs {
-    /// The peer: its name, its session id, or the beginning of it
-    peer: String,
-    /// What to send; `-` is standard input
-    #[arg(default_value = "-")]
-    file: PathBuf,
-    /// Send every line as soon as it is read, as its own message
-    #[arg(long)]
-    lines: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-struct RecvArgs {
-    /// Where to write; `-` is standard output
-    #[arg(short, long, default_value = "-")]
-    output: PathBuf,
-    /// Accept only this peer: its name, its session id, or the beginning of it
-    #[arg(long, value_name = "PEER")]
-    from: Option<String>,
-    /// Print messages that are not part of a transfer (such as a stock peer's), one per line
-    #[arg(long)]
-    lines: bool,
-    /// Go on after the first transfer, until interrupted
-    #[arg(long)]
-    follow: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-struct PingArgs {
-    /// The peer: its name, its session id, or the beginning of it
-    peer: String,
-    /// How many
-    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
-    /// Time between two
-    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
-    interval: Duration,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
 struct DemoArgs {
     /// How much to transfer
     #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -410,18 +365,25 @@ impl<E: std::fmt::Display> From<E> for Failure {
 
 /// Parses the command line, runs the command, and turns its result into an exit status.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let choice = service::Choice::of(&matches);
     let filter = cli.log.or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
     if let Err(error) = env_filter::Builder::new().try_parse(&filter) {
         eprintln!("clasp-node: log filter {filter:?}: {error}");
         return ExitCode::from(2);
     }
-    env_logger::Builder::new().parse_filters(&filter).init();
+    let ring = Arc::new(LogRing::default());
+    if let Err(error) =
+        logs::start(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)))
+    {
+        eprintln!("clasp-node: no log: {error}");
+    }
 
     let executor = Rc::new(LocalExecutor::new());
     let result = smol::block_on(executor.run(async {
         match cli.command {
-            Command::Run(args) => run::run(args, &executor).await,
+            Command::Run(args) => run::run(args, ring, &executor).await,
             Command::Router(args) => router::run(args, &executor).await,
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
@@ -432,10 +394,11 @@ pub(crate) fn main() -> ExitCode {
             Command::Forget(args) => pairs::forget(args).await,
             Command::Rename(args) => pairs::rename(args).await,
             Command::Token(args) => token::run(args).await,
-            Command::Peers(args) => peers::run(args, &executor).await,
-            Command::Send(args) => send::run(args, &executor).await,
-            Command::Recv(args) => recv::run(args, &executor).await,
-            Command::Ping(args) => ping::run(args, &executor).await,
+            Command::Peers(args) => peers::run(args, choice?, &executor).await,
+            Command::Send(args) => send::run(args, choice?, &executor).await,
+            Command::Recv(args) => recv::run(args, choice?, &executor).await,
+            Command::Ping(args) => ping::run(args, choice?, &executor).await,
+            Command::Logs(args) => logs::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoNode(args) => demo::node(args, &executor).await,
         }

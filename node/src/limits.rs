@@ -110,13 +110,42 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(2);
 pub const MAX_ENDED_LINKS: usize = 16;
 
 /// Connections to the control socket at once; a further one is told so and closed.
-pub const MAX_CONTROL_CONNECTIONS: usize = 8;
+pub const MAX_CONTROL_CONNECTIONS: usize = 16;
+
+/// Commands among them that may last: `ping`, `send`, `recv` and `logs --follow`. A further one is told so, and the others still get
+/// through.
+pub const MAX_CONTROL_STREAMS: usize = 8;
 
 /// Longest request on the control socket.
 pub const MAX_CONTROL_REQUEST_BYTES: usize = 4 * 1024;
 
 /// How long the control socket waits for a request, and for its answer to be taken.
 pub const CONTROL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest piece of data on the control socket.
+pub const MAX_CONTROL_PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a command may let the node wait for a peer to show up, whatever it asks for.
+pub const MAX_CONTROL_WAIT: Duration = Duration::from_secs(300);
+
+/// What a command is told of its link and has not looked at; beyond, it misses it. Nothing but answers to its pings comes in numbers.
+pub const LINK_NEWS: usize = 16;
+
+/// Messages that belong to no transfer and wait for `recv --lines`; beyond, they are dropped, and the command is told how many.
+pub const MAX_WAITING_TEXT_BYTES: usize = 64 * 1024;
+
+/// Last words on their way on one link: transfers refused or called off, and its end. Only a peer that does not wait for its answers
+/// could need more, and gets none.
+pub const MAX_CHORES_PER_LINK: usize = 4;
+
+/// How long the last word of a transfer may take to arrive before a link that is not used any more is ended.
+pub const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Lines of the log kept in memory, in bytes; the oldest is dropped for a new one.
+pub const LOG_RING_BYTES: usize = 64 * 1024;
+
+/// Longest line of the log that is kept whole.
+pub const MAX_LOG_LINE_BYTES: usize = 1024;
 
 /// How long an open link may be without a path after this host's address changed: as long as DHCP may take on a bad day.
 pub const RESTART_LIMIT: Duration = Duration::from_secs(30);

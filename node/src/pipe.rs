@@ -5,12 +5,18 @@
 //! | address | value | from |
 //! |---|---|---|
 //! | `/edge/pipe/data` | bytes | sender |
-//! | `/edge/pipe/end` | map: `bytes` int, `sha256` bytes | sender |
+//! | `/edge/pipe/end` | map: `bytes` int, `sha256` bytes; or `error` string where it is called off | sender |
 //! | `/edge/pipe/ack` | int: bytes consumed so far | receiver |
 //! | `/edge/pipe/done` | map: `ok` bool, `error` string if not | receiver |
 //!
+//! Two more are about the link, of which both ends may have several uses: `/edge/link/unused` says that one end needs it no more, and the
+//! other one ends it, or says `/edge/link/used` and does the same when it is done. Their value is always true.
+//!
 //! At most [`WINDOW_BYTES`] are on their way unacknowledged, and the receiver acknowledges what its reader has *taken*: a slow
 //! reader slows the sender down, and neither side holds more than the window.
+//!
+//! Every transfer has one `end` and one `done`, however it goes, so that the next one on the same link is told from it: who is refused
+//! still says `end`, and whoever refused looks at nothing until then.
 //!
 //! Sans-IO: frames in, frames out.
 
@@ -32,10 +38,15 @@ const ACK_EVERY_BYTES: u64 = 64 * 1024;
 
 const _: () = assert!(WINDOW_BYTES as usize <= EVENT_QUEUE_BYTES / 2);
 
+/// Of what the other side gives as its reason.
+const MAX_REASON_CHARS: usize = 200;
+
 const DATA: &str = "/edge/pipe/data";
 const END: &str = "/edge/pipe/end";
 const ACK: &str = "/edge/pipe/ack";
 const DONE: &str = "/edge/pipe/done";
+const UNUSED: &str = "/edge/link/unused";
+const USED: &str = "/edge/link/used";
 
 /// How a transfer ended, as the receiver says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +84,12 @@ impl PipeSender {
         self.sent
     }
 
+    /// Bytes the receiver has taken so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// The message that carries `chunk`, which is at most [`CHUNK_BYTES`] long.
     pub fn data(&mut self, chunk: &[u8]) -> Bytes {
         self.sent += chunk.len() as u64;
@@ -90,6 +107,12 @@ impl PipeSender {
         publish(END, Value::Map(entries.as_slice().into()))
     }
 
+    /// The message that ends the transfer before it is complete, for this reason.
+    #[must_use]
+    pub fn called_off(why: &str) -> Bytes {
+        publish(END, Value::Map([Entry { key: "error", value: Value::Str(why) }].as_slice().into()))
+    }
+
     /// Takes a message from the receiver. `Some` when the transfer is over.
     pub fn handle_message(&mut self, message: &[u8]) -> Option<Outcome> {
         match read(message)? {
@@ -101,10 +124,7 @@ impl PipeSender {
             }
             (DONE, value) => Some(match value.get("ok") {
                 Some(Value::Bool(true)) => Outcome::Complete,
-                _ => {
-                    let why = value.get("error").and_then(|e| e.as_str()).unwrap_or("no reason given");
-                    Outcome::Failed(why.chars().take(200).collect())
-                }
+                _ => Outcome::Failed(reason(&value).unwrap_or_else(|| "no reason given".to_owned())),
             }),
             _ => None,
         }
@@ -144,6 +164,12 @@ impl PipeReceiver {
         self.received
     }
 
+    /// Bytes that arrived and were not taken. An honest sender leaves at most [`WINDOW_BYTES`].
+    #[must_use]
+    pub fn untaken(&self) -> u64 {
+        self.received - self.consumed
+    }
+
     /// Takes a message from the sender.
     pub fn handle_message<'a>(&mut self, message: &'a [u8]) -> Received<'a> {
         match read(message) {
@@ -158,7 +184,9 @@ impl PipeReceiver {
                     _ => None,
                 };
                 let digest = self.digest.clone().finalize();
-                Received::End(if bytes != Some(self.received) {
+                Received::End(if let Some(why) = reason(&value) {
+                    Outcome::Failed(format!("the sender says: {why}"))
+                } else if bytes != Some(self.received) {
                     Outcome::Failed(format!("{} of {bytes:?} bytes arrived", self.received))
                 } else if matches!(value.get("sha256"), Some(Value::Bytes(d)) if d == digest.as_slice()) {
                     Outcome::Complete
@@ -178,6 +206,49 @@ impl PipeReceiver {
             publish(ACK, Value::Int(i64::try_from(self.consumed).unwrap_or(i64::MAX)))
         })
     }
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes, from the sender.
+    Data,
+    /// The sender's last word.
+    End,
+    /// How far the receiver is.
+    Ack,
+    /// The receiver's last word.
+    Done,
+    /// The peer needs the link no more.
+    Unused,
+    /// The peer still needs it.
+    Used,
+}
+
+/// Which part of a transfer `message` is, or what it says of the link.
+#[must_use]
+pub fn part(message: &[u8]) -> Option<Part> {
+    match read(message)?.0 {
+        DATA => Some(Part::Data),
+        END => Some(Part::End),
+        ACK => Some(Part::Ack),
+        DONE => Some(Part::Done),
+        UNUSED => Some(Part::Unused),
+        USED => Some(Part::Used),
+        _ => None,
+    }
+}
+
+/// The message that says that this end needs the link no more.
+#[must_use]
+pub fn unused() -> Bytes {
+    publish(UNUSED, Value::Bool(true))
+}
+
+/// The answer to it, where the link is still needed.
+#[must_use]
+pub fn used() -> Bytes {
+    publish(USED, Value::Bool(true))
 }
 
 /// The message that tells the sender how it ended.
@@ -205,6 +276,12 @@ fn publish(address: &str, value: Value<'_>) -> Bytes {
     });
     message.encode_with_qos(QoS::Fire, &mut frame).expect("a chunk and its address fit a frame");
     frame.into()
+}
+
+/// Why it ended early, as the other side says; as much of it as a person reads.
+fn reason(value: &Value<'_>) -> Option<String> {
+    let why = value.get("error")?.as_str()?;
+    (!why.is_empty()).then(|| why.chars().take(MAX_REASON_CHARS).collect())
 }
 
 fn read(message: &[u8]) -> Option<(&str, Value<'_>)> {
@@ -265,6 +342,30 @@ mod tests {
         let outcome = PipeReceiver::new();
         let failed = { outcome }.handle_message(&end);
         assert_eq!(failed, Received::End(Outcome::Failed("0 of Some(5) bytes arrived".into())));
+    }
+
+    #[test]
+    fn a_transfer_that_is_called_off_says_why() {
+        let mut receiver = PipeReceiver::new();
+        let called_off = PipeSender::called_off("interrupted");
+        assert_eq!(part(&called_off), Some(Part::End));
+        let why = Outcome::Failed("the sender says: interrupted".into());
+        assert_eq!(receiver.handle_message(&called_off), Received::End(why.clone()));
+        assert_eq!(part(&done(&why)), Some(Part::Done));
+        assert_eq!([part(&unused()), part(&used())], [Some(Part::Unused), Some(Part::Used)]);
+        assert_eq!(part(&publish("/lights/kitchen", Value::Int(1))), None);
+        assert_eq!(part(b"garbage"), None);
+    }
+
+    #[test]
+    fn what_the_reader_has_not_taken_is_counted() {
+        let (mut sender, mut receiver) = (PipeSender::new(), PipeReceiver::new());
+        let message = sender.data(b"12345");
+        assert_eq!(part(&message), Some(Part::Data));
+        receiver.handle_message(&message);
+        assert_eq!(receiver.untaken(), 5);
+        assert_eq!(receiver.consumed(5), None, "too little to tell");
+        assert_eq!(receiver.untaken(), 0);
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod doctor;
 mod id;
 #[path = "command_line/pair.rs"]
 mod pair;
+#[path = "command_line/service.rs"]
+mod service;
 #[path = "command_line/status.rs"]
 mod status;
 #[path = "command_line/token.rs"]
@@ -37,6 +39,10 @@ fn program() -> Command {
         .env_remove("CLASP_NODE_CONTROL")
         .env_remove("CLASP_NODE_TOKEN")
         .env("CLASP_NODE_STATE", state)
+        // Each is a device of its own, and most tests are not about who trusts whom.
+        .env("CLASP_NODE_TRUST", "open")
+        // What is tried here stays on this machine.
+        .env("CLASP_NODE_NO_DISCOVERY", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -52,11 +58,17 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        Self::spawn(program().args(args))
+        let mut command = program();
+        command.args(args);
+        Self::of(command)
     }
 
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
+    fn of(mut command: Command) -> Self {
+        Self::of_child(command.spawn().unwrap())
+    }
+
+    /// The lines it has yet to print.
+    fn of_child(mut child: Child) -> Self {
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
         Self { child, out, err }

@@ -5,19 +5,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
+use clasp_node::driver::service::{Wanted, choose};
 use clasp_node::driver::store::{Access, State, StatePlace, TokenStore};
 use clasp_node::driver::{self, Loopback, RouterAddress};
-use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, Running, Trust};
+use clasp_node::{Event, FailReason, LinkId, NodeBuilder, NodeConfig, PeerInfo, RouterUrl, Running, Trust};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
-use super::{ClientArgs, Failure, NodeArgs, StateArgs};
+use super::{ClientArgs, DEFAULT_ROUTER, Failure, NodeArgs, StateArgs};
 
-/// The shortest beginning of a session id that is taken for one.
-const MIN_PREFIX: usize = 4;
+/// What to do where there is neither a node nor a router.
+const NO_NODE: &str =
+    "no clasp-node runs here: `clasp-node run` starts one, --router URL names a router elsewhere";
 
 /// Sessions of one name that are tried: more than a host leaves behind.
 const MAX_ATTEMPTS: usize = 4;
@@ -128,7 +130,10 @@ impl Client {
         args: &ClientArgs,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Result<Self, Failure> {
-        for url in &args.router {
+        // Where nobody says otherwise, the router of a node on this machine that commands do not reach.
+        let default = if args.router.is_empty() { Some(DEFAULT_ROUTER.parse()?) } else { None };
+        let routers: Vec<RouterUrl> = args.router.iter().cloned().chain(default.clone()).collect();
+        for url in &routers {
             builder = builder.router(url.clone());
         }
         let running = start(builder, executor).await?;
@@ -142,8 +147,10 @@ impl Client {
                         // The node would try for ever; a person who typed a wrong address would rather know.
                         Event::RouterLost { router, why, .. } => {
                             unreachable.insert(router, why);
-                            if unreachable.len() >= args.router.len() {
-                                let all: Vec<_> = std::mem::take(&mut unreachable).into_values().collect();
+                            if unreachable.len() >= routers.len() {
+                                let mut all: Vec<_> =
+                                    std::mem::take(&mut unreachable).into_values().collect();
+                                all.extend(default.as_ref().map(|_| NO_NODE.to_owned()));
                                 return Err(Failure::Failed(all.join("; ")));
                             }
                         }
@@ -168,24 +175,11 @@ impl Client {
     async fn find_but(&self, wanted: &str, silent: &BTreeSet<String>) -> Result<PeerInfo, Failure> {
         let found = self
             .until(async |client| {
+                let called = Wanted::new(wanted, &client.running.handle).await?;
                 loop {
                     let peers = client.running.handle.peers().await?;
-                    let matches = |peer: &&PeerInfo| is(peer, wanted) && !silent.contains(&peer.session);
-                    let matching: Vec<_> = peers.iter().filter(matches).collect();
-                    match matching.as_slice() {
-                        [] => {}
-                        [peer] => return Ok((*peer).clone()),
-                        // A device that has moved leaves its old session behind for a while. Each is tried if need be.
-                        [others @ .., last]
-                            if last.device.is_some() && others.iter().all(|p| p.device == last.device) =>
-                        {
-                            return Ok((*last).clone());
-                        }
-                        several => {
-                            let ids: Vec<_> = several.iter().map(|peer| peer.session.as_str()).collect();
-                            let ids = ids.join(", ");
-                            return Err(Failure::Failed(format!("{wanted:?} could be any of {ids}")));
-                        }
+                    if let Some(peer) = choose(&peers, &called, silent).map_err(Failure::Failed)? {
+                        return Ok(peer.clone());
                     }
                     while !matches!(client.running.events.next().await, None | Some(Event::PeerSeen(_))) {}
                 }
@@ -204,6 +198,7 @@ impl Client {
     /// that name is tried then.
     pub(super) async fn reach(&self, wanted: &str) -> Result<(PeerInfo, Link), Failure> {
         let (mut attempts, mut silent) = (0, BTreeSet::new());
+        let called = Wanted::new(wanted, &self.running.handle).await?;
         loop {
             let peer = self.find_but(wanted, &silent).await?;
             attempts += 1;
@@ -216,7 +211,7 @@ impl Client {
                 Attempt::Silent(why) => {
                     silent.insert(peer.session);
                     let peers = self.running.handle.peers().await?;
-                    if !peers.iter().any(|other| is(other, wanted) && !silent.contains(&other.session)) {
+                    if !peers.iter().any(|other| called.is(other) && !silent.contains(&other.session)) {
                         return Err(Failure::Failed(why));
                     }
                     log::info!("{why}");
@@ -279,13 +274,6 @@ pub(super) async fn start(
         }
     }
     Ok(running)
-}
-
-/// Whether `wanted` names this peer: by name, session id, or the beginning of it.
-pub(super) fn is(peer: &PeerInfo, wanted: &str) -> bool {
-    peer.name.as_deref() == Some(wanted)
-        || peer.session == wanted
-        || wanted.len() >= MIN_PREFIX && peer.session.starts_with(wanted)
 }
 
 /// Runs `work` until it is done or the user interrupts it.

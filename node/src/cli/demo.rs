@@ -200,7 +200,7 @@ async fn call(client: &Client, name: &str, bytes: u64) -> Result<(), Failure> {
 
     let begun = now();
     let source = send::Source::new(smol::io::repeat(0x5A).take(bytes));
-    let sent = send::transfer(client, link, source, false, false).await?;
+    let sent = send::transfer(client, link, source, false, |_| {}).await?;
     let seconds = now().saturating_duration_since(begun).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let mb = sent as f64 / 1e6;

@@ -130,7 +130,8 @@ async fn find(args: DoctorArgs, token: &str, executor: &Rc<LocalExecutor<'static
     if let Some(peer) = args.peer {
         // Through the router it would work where nothing else does, and that is not the question.
         let node = NodeArgs { routing: RoutingMode::P2pOnly, ..args.node };
-        let client = ClientArgs { node, router: welcome_on, wait: args.wait, json: false };
+        let control = super::ControlArgs { control: None };
+        let client = ClientArgs { node, router: welcome_on, control, wait: args.wait, json: false };
         let finding = link(&client, &peer, executor).await;
         found.peer = Some((peer, finding));
     }

@@ -1,14 +1,14 @@
 //! `clasp-node run`
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
+use clasp_node::driver::logs::LogRing;
+use clasp_node::driver::service::Service;
 use clasp_node::driver::store::Access;
 use clasp_node::driver::tokens::TokenDesk;
-use clasp_node::pipe::{Outcome, PipeReceiver, Received, done};
-use clasp_node::{Channel, Event, LinkId, NodeHandle};
 use log::{info, warn};
 use serde_json::json;
 use smol::LocalExecutor;
@@ -17,7 +17,11 @@ use smol::stream::StreamExt;
 
 use super::{Failure, RunArgs, client, output};
 
-pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: RunArgs,
+    ring: Arc<LogRing>,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
     let builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
@@ -37,11 +41,12 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     let running = client::start(builder.tokens(known.clone()), executor).await?;
     let desk = running.embedded_router().map(|server| Rc::new(TokenDesk::new(tokens, server.clone(), known)));
     let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
+    let service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
     let answering = match control {
         Ok(control) => {
             let control = desk.into_iter().fold(control, Control::with_tokens);
             info!("commands reach this node on {}", control.path().display());
-            Some(executor.spawn(control.serve(running.handle.clone(), Rc::clone(executor))))
+            Some(executor.spawn(control.serve(service.clone(), Rc::clone(executor))))
         }
         // Several nodes on one machine are fine; commands reach the first.
         Err(error) => {
@@ -57,20 +62,11 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
         }
     }
     let serve = async {
-        let mut refused = BTreeSet::new();
         let mut lines = output::Lines::new();
         while let Some(event) = running.events.next().await {
+            service.handle_event(&event);
             if args.json {
                 lines.object(&output::event(&event)).await?;
-            }
-            match &event {
-                Event::Data { link, channel: Channel::Reliable, bytes } => {
-                    refuse_transfer(&running.handle, &mut refused, *link, bytes).await;
-                }
-                Event::Disconnected { link, .. } => {
-                    refused.remove(link);
-                }
-                _ => {}
             }
         }
         Ok(())
@@ -89,15 +85,4 @@ pub(super) async fn run(args: RunArgs, executor: &Rc<LocalExecutor<'static>>) ->
     };
     running.handle.shutdown().or(impatient).await;
     result
-}
-
-/// Nobody reads files from a node that merely runs: the sender is told so, once.
-async fn refuse_transfer(handle: &NodeHandle, refused: &mut BTreeSet<LinkId>, link: LinkId, bytes: &[u8]) {
-    let is_transfer = !matches!(PipeReceiver::new().handle_message(bytes), Received::Other);
-    if is_transfer && refused.insert(link) {
-        let why = "this node does not receive files; run `clasp-node recv` there".to_owned();
-        if let Err(error) = handle.send(link, Channel::Reliable, done(&Outcome::Failed(why))).await {
-            log::debug!("transfer not refused: {error}");
-        }
-    }
 }

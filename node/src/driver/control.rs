@@ -3,8 +3,17 @@
 //! A Unix socket for this user and root. Requests and answers are JSON, one object a line, any number of them on one connection:
 //! `{"cmd":"status"}` is answered with `{"ok":…}`, and what cannot be done with `{"error":"…"}`. Everything about it is bounded,
 //! and nobody on it can hold up the node: each connection is a task of its own.
+//!
+//! `ping`, `send`, `recv` and `logs` tell how it goes in lines of their own, `{"event":…}`, before the last one, and have the connection
+//! to themselves. Data travels in pieces between the lines: `{"data":N}` and N bytes. Who does not read is not sent more than the
+//! socket holds, and what would come next waits where it comes from: at the peer, or at the end of a pipe.
 
+mod client;
+mod connection;
+mod frames;
 mod place;
+mod requests;
+mod streams;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -15,24 +24,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::{debug, warn};
-use router_lite::TokenScope;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use smol::future::FutureExt;
-use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use smol::{Async, LocalExecutor, Task, Timer};
 
+pub use client::{AskError, Conversation, ask, ask_patiently};
+pub use frames::{Frame, FrameReader, write_line, write_piece};
 pub use place::Place;
 use place::PlaceError;
 
-use super::handle::NodeHandle;
-use super::meet::meet;
+use super::service::Service;
 use super::tokens::TokenDesk;
-use crate::limits::{CONTROL_DEADLINE, MAX_CONTROL_CONNECTIONS, MAX_CONTROL_REQUEST_BYTES};
-use crate::pairing::{Known, WINDOW};
-
-/// More than any answer has.
-const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
+use crate::limits::MAX_CONTROL_CONNECTIONS;
 
 /// After a failed accept, such as one for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -116,8 +117,9 @@ impl Control {
     }
 
     /// Answers requests until the node has stopped, or this is dropped.
-    pub async fn serve(self, node: NodeHandle, executor: Rc<LocalExecutor<'static>>) {
+    pub async fn serve(self, service: Service, executor: Rc<LocalExecutor<'static>>) {
         let mut connections: Vec<Task<()>> = Vec::new();
+        let streams = streams::Places::default();
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -132,12 +134,12 @@ impl Control {
             }
             connections.retain(|connection| !connection.is_finished());
             let has_room = connections.len() < MAX_CONTROL_CONNECTIONS;
-            let (node, tokens) = (node.clone(), self.tokens.clone());
+            let (service, streams, tokens) = (service.clone(), streams.clone(), self.tokens.clone());
             let carry = async move {
                 let result = if has_room {
-                    carry(&stream, &node, tokens.as_deref()).await
+                    connection::carry(&stream, &service, &streams, tokens.as_deref()).await
                 } else {
-                    decline(&stream).await
+                    connection::decline(&stream).await
                 };
                 if let Err(error) = result {
                     debug!("control connection: {error}");
@@ -158,78 +160,6 @@ impl Drop for Control {
             debug!(path:% = self.path.display(); "control socket not removed: {error}");
         }
     }
-}
-
-/// What can be asked for.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "cmd", rename_all = "snake_case")]
-enum Request {
-    /// How the node is.
-    Status,
-    /// The devices that are known.
-    Discover,
-    /// Show a code for so long.
-    PairShow { seconds: Option<u64> },
-    /// The code is good no more.
-    PairHide,
-    /// Wait for the end of the next pairing.
-    PairWait,
-    /// Pair with a peer that shows this code.
-    Pair { peer: String, code: String },
-    /// The paired devices.
-    Pairs,
-    /// Forget one of them.
-    Forget { name: String },
-    /// Call one of them by another name.
-    Rename { name: String, to: String },
-    /// Make a token for the router in the node.
-    TokenAdd { name: String, scopes: Vec<String> },
-    /// Its tokens.
-    TokenList,
-    /// Take one of them back.
-    TokenRevoke { name: String },
-}
-
-/// Carries out a request.
-async fn answer(request: Request, node: &NodeHandle, tokens: Option<&TokenDesk>) -> Result<Value, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let desk = || tokens.ok_or_else(|| "this node has no router of its own, or keeps no tokens".to_owned());
-    match request {
-        Request::Status => {
-            let status = node.status().await.map_err(|error| text(&error))?;
-            serde_json::to_value(status).map_err(|error| text(&error))
-        }
-        Request::Discover => value(node.devices().await),
-        Request::PairShow { seconds } => {
-            let lasts = seconds.map_or(WINDOW, Duration::from_secs);
-            value(node.show_code(lasts).await)
-        }
-        Request::PairHide => value(node.hide_code().await),
-        Request::PairWait => value(node.paired().await),
-        Request::Pair { peer, code } => pair(node, &peer, &code).await,
-        Request::Pairs => value(node.pairs().await),
-        Request::Forget { name } => value(node.forget(&name).await),
-        Request::Rename { name, to } => value(node.rename(&name, &to).await),
-        Request::TokenAdd { name, scopes } => {
-            let scopes: Result<Vec<TokenScope>, _> = scopes.iter().map(|scope| scope.parse()).collect();
-            value(desk()?.add(&name, &scopes.map_err(|error| text(&error))?))
-        }
-        Request::TokenList => value(Ok::<_, String>(desk()?.list())),
-        Request::TokenRevoke { name } => value(desk()?.revoke(&name)),
-    }
-}
-
-fn value<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Value, String> {
-    let value = result.map_err(|error| error.to_string())?;
-    serde_json::to_value(value).map_err(|error| error.to_string())
-}
-
-/// Pairs with the one device of that name, device id, session or address that shows a code.
-async fn pair(node: &NodeHandle, wanted: &str, code: &str) -> Result<Value, String> {
-    let (known, device) = Known::read(code).map_err(|error| error.to_string())?;
-    let peer = meet(node, wanted).await?;
-    let device = device.or_else(|| wanted.parse().ok());
-    value(node.pair(peer.router, &peer.session, known, device).await)
 }
 
 /// Whether whoever is at the other end may give orders: the user the node runs as, and root.
@@ -253,118 +183,6 @@ fn is_allowed(stream: &Async<UnixStream>) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_allowed(_: &Async<UnixStream>) -> bool {
     true
-}
-
-async fn decline(mut stream: &Async<UnixStream>) -> io::Result<()> {
-    let why = format!("{MAX_CONTROL_CONNECTIONS} commands are talking to this node already");
-    deadline(stream.write_all(line(&json!({ "error": why })).as_bytes())).await
-}
-
-async fn carry(stream: &Async<UnixStream>, node: &NodeHandle, tokens: Option<&TokenDesk>) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(MAX_CONTROL_REQUEST_BYTES, stream);
-    let mut writer = stream;
-    let mut request = Vec::new();
-    loop {
-        request.clear();
-        let mut limited = (&mut reader).take(MAX_CONTROL_REQUEST_BYTES as u64);
-        let length = deadline(limited.read_until(b'\n', &mut request)).await?;
-        if length == 0 {
-            return Ok(()); // no more questions
-        }
-        let is_whole = request.ends_with(b"\n");
-        let answered = match serde_json::from_slice(&request) {
-            _ if !is_whole => {
-                Err(format!("a request is a line of at most {MAX_CONTROL_REQUEST_BYTES} bytes"))
-            }
-            Ok(request) => answer(request, node, tokens).await,
-            Err(error) => Err(format!("not a request: {error}")),
-        };
-        let answered = match answered {
-            Ok(value) => json!({ "ok": value }),
-            Err(why) => json!({ "error": why }),
-        };
-        deadline(writer.write_all(line(&answered).as_bytes())).await?;
-        if !is_whole {
-            return Ok(()); // what follows is the rest of it
-        }
-    }
-}
-
-/// Why a node that runs was not asked, or did not answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// There is none.
-    #[error("no clasp-node runs here: nothing listens on {}; `clasp-node run` starts one", .0.display())]
-    NotRunning(PathBuf),
-    /// There is no safe place where one could be.
-    #[error("no clasp-node runs here: {0}")]
-    Place(#[from] PlaceError),
-    /// It belongs to somebody else, most likely.
-    #[error("cannot ask the node on {path}: {error}")]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// How it failed.
-        error: io::Error,
-    },
-    /// It does not do that.
-    #[error("the node declined: {0}")]
-    Declined(String),
-}
-
-/// Asks the node that runs here, such as `{"cmd":"status"}`, and waits for its answer.
-///
-/// # Errors
-/// [`AskError::NotRunning`] when there is none; the others say what went wrong.
-pub async fn ask(place: &Place, request: &Value) -> Result<Value, AskError> {
-    ask_patiently(place, request, CONTROL_DEADLINE).await
-}
-
-/// As [`ask`], for what takes its time.
-///
-/// # Errors
-/// As [`ask`].
-pub async fn ask_patiently(place: &Place, request: &Value, patience: Duration) -> Result<Value, AskError> {
-    let path = place.find()?;
-    let exchanged = within(patience, exchange(&path, request)).await;
-    let answer = exchanged.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(path.clone()),
-        _ => AskError::Io { path: path.clone(), error },
-    })?;
-    match (answer.get("ok"), answer.get("error").and_then(Value::as_str)) {
-        (Some(value), _) => Ok(value.clone()),
-        (None, Some(why)) => Err(AskError::Declined(why.to_owned())),
-        (None, None) => Err(AskError::Declined("its answer is none".to_owned())),
-    }
-}
-
-async fn exchange(path: &Path, request: &Value) -> io::Result<Value> {
-    let stream = Async::<UnixStream>::connect(path).await?;
-    let mut writer = &stream;
-    writer.write_all(line(request).as_bytes()).await?;
-    let mut answer = Vec::new();
-    BufReader::new(&stream).take(MAX_ANSWER_BYTES).read_until(b'\n', &mut answer).await?;
-    if answer.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not talk to this user"));
-    }
-    serde_json::from_slice(&answer).map_err(|error| io::Error::other(error.to_string()))
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
-async fn deadline<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    within(CONTROL_DEADLINE, work).await
-}
-
-async fn within<T>(time: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    work.or(async {
-        Timer::after(time).await;
-        Err(io::ErrorKind::TimedOut.into())
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -57,6 +57,10 @@ pub struct LinkInfo {
     pub role: Role,
     /// Where it is in its life.
     pub state: LinkState,
+    /// The paired device at the other end, if it is one.
+    pub device: Option<DeviceId>,
+    /// Whether both ends connect to their paired devices by themselves: it is there for its own sake.
+    pub resident: bool,
     /// Stream messages dropped because their queue was full.
     pub streams_dropped: u64,
 }
@@ -87,8 +91,15 @@ impl Node {
         if session.is_empty() || session.len() > MAX_SESSION_ID_BYTES || session.contains('/') {
             return Err(ConnectError::BadSession(session.chars().take(MAX_SESSION_ID_BYTES).collect()));
         }
+        let known = self.roster.find(router, session);
+        let same_process = |link: &Link| {
+            let instance = known.and_then(|info| info.instance.as_deref());
+            let is_its = link.bond().is_some_and(|bond| Some(bond.device) == device);
+            is_its && instance.is_some() && link.instance() == instance
+        };
         let same = |link: &Link| {
-            link.router() == router && link.remote() == session && link.state() != LinkState::Closed
+            let same_session = link.router() == router && link.remote() == session;
+            (same_session || same_process(link)) && link.state() != LinkState::Closed
         };
         if let Some((id, _)) = self.links.iter().find(|(_, link)| same(link)) {
             return Err(ConnectError::AlreadyLinked(*id));
@@ -165,6 +176,8 @@ impl Node {
             router: link.router(),
             role: link.role(),
             state: link.state(),
+            device: link.bond().map(|bond| bond.device),
+            resident: self.local.config.resident && link.is_resident() && link.bond().is_some(),
             streams_dropped: link.streams_dropped(),
         })
     }

@@ -315,7 +315,7 @@ fn a_node_shows_its_token_to_other_routers_and_not_to_its_own() {
             ["run", "--bind", "127.0.0.1:0", "--loopback", "--router", &url, "--control", &roaming.socket];
         let mut command = program();
         command.args(args).args(["--state-dir", &roaming.state]).env("CLASP_NODE_TOKEN", token);
-        Running::spawn(&mut command)
+        Running::of(command)
     };
     let states = || {
         let status = run(&["status", "--json", "--control", &roaming.socket]);

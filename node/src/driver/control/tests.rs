@@ -1,7 +1,11 @@
 use std::io::{BufRead, BufReader as StdReader, Read, Write};
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::driver::logs::{LogLine, LogRing};
 use crate::driver::{Loopback, NodeBuilder, RouterUrl};
+use crate::limits::{CONTROL_DEADLINE, MAX_CONTROL_REQUEST_BYTES, MAX_CONTROL_STREAMS};
 
 /// A path of its own for each test.
 fn path(name: &str) -> PathBuf {
@@ -23,9 +27,18 @@ fn with_node<T: Send + 'static>(name: &str, talk: impl FnOnce(PathBuf) -> T + Se
         let nobody: RouterUrl = "ws://127.0.0.1:1".parse().unwrap();
         let builder = NodeBuilder::new().name("asked").router(nobody).loopback(Loopback::Only);
         let running = builder.start(&executor).await.unwrap();
-        let serving = executor.spawn(control.serve(running.handle.clone(), executor.clone()));
+        let ring = std::sync::Arc::new(LogRing::default());
+        ring.push(LogLine { unix_ms: 1, level: "INFO", target: "t".to_owned(), text: "up".to_owned() });
+        let service = Service::new(running.handle.clone(), executor.clone()).with_logs(ring.clone());
+        let serving = executor.spawn(control.serve(service.clone(), executor.clone()));
+        let pumping = executor.spawn(async move {
+            while let Some(event) = running.events.next().await {
+                service.handle_event(&event);
+            }
+        });
         let talked = smol::unblock(move || talk(path)).await;
         serving.cancel().await;
+        pumping.cancel().await;
         running.handle.shutdown().await;
         assert!(!at.exists(), "removed with the node");
         tidy(&at);
@@ -124,5 +137,76 @@ fn a_living_nodes_socket_is_left_alone_and_a_dead_ones_is_replaced() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
         tidy(&path);
+    });
+}
+
+/// Asks, and reads what is told until the last line.
+fn told(stream: &mut StdReader<UnixStream>, request: &Value) -> Vec<Value> {
+    stream.get_mut().write_all(format!("{request}\n").as_bytes()).unwrap();
+    let mut told = Vec::new();
+    loop {
+        told.push(read(stream));
+        if told.last().unwrap().get("event").is_none() {
+            return told;
+        }
+    }
+}
+
+#[test]
+fn peers_are_listed_and_one_that_is_not_there_is_waited_for_no_longer_than_asked() {
+    with_node("peers", |path| {
+        assert_eq!(told(&mut connect(&path), &json!({"cmd": "peers"})), [json!({"ok": []})]);
+        for cmd in ["ping", "send"] {
+            let request = json!({"cmd": cmd, "peer": "nobody", "count": 1, "wait_ms": 50});
+            let told = told(&mut connect(&path), &request);
+            assert!(told[0]["error"].as_str().unwrap().contains("no peer called \"nobody\" within 50ms"));
+        }
+    });
+}
+
+#[test]
+fn one_command_receives_and_its_place_is_free_when_it_is_gone() {
+    with_node("receives", |path| {
+        let receive = |stream: &mut StdReader<UnixStream>| {
+            stream.get_mut().write_all(b"{\"cmd\":\"recv\"}\n").unwrap();
+            read(stream)
+        };
+        let mut first = connect(&path);
+        assert_eq!(receive(&mut first)["event"], "waiting");
+        let second = receive(&mut connect(&path));
+        assert!(second["error"].as_str().unwrap().contains("another `clasp-node recv`"), "{second}");
+        drop(first);
+        // Its end is noticed in its turn.
+        let again = (0..1000).map(|_| receive(&mut connect(&path))).find(|told| told.get("event").is_some());
+        assert_eq!(again.unwrap()["event"], "waiting");
+    });
+}
+
+#[test]
+fn commands_that_last_leave_room_for_others() {
+    with_node("lasting", |path| {
+        let follow = json!({"cmd": "logs", "follow": true});
+        let follows: Vec<_> = (0..MAX_CONTROL_STREAMS)
+            .map(|_| {
+                let mut stream = connect(&path);
+                stream.get_mut().write_all(format!("{follow}\n").as_bytes()).unwrap();
+                assert_eq!(read(&mut stream)["line"]["text"], "up");
+                stream
+            })
+            .collect();
+        let surplus = told(&mut connect(&path), &follow);
+        assert!(surplus[0]["error"].as_str().unwrap().contains("8 commands are at work"), "{surplus:?}");
+        let status = told(&mut connect(&path), &json!({"cmd": "status"}));
+        assert_eq!(status[0]["ok"]["name"], "asked");
+        drop(follows);
+    });
+}
+
+#[test]
+fn the_log_is_told_and_then_the_end_of_it() {
+    with_node("log", |path| {
+        let told = told(&mut connect(&path), &json!({"cmd": "logs"}));
+        assert_eq!(told[0]["line"], json!({"unix_ms": 1, "level": "INFO", "target": "t", "text": "up"}));
+        assert_eq!(told[1], json!({"ok": {}}));
     });
 }

@@ -128,14 +128,14 @@ impl Lan {
                 PairKey::new(key),
                 name,
             );
-            self.hosts[own].pairs.insert(pair).expect("room for a pair");
+            self.own(own).pairs.insert(pair).expect("room for a pair");
         }
     }
 
     /// Remembers where a device was met.
     pub fn remember(&mut self, own: usize, other: usize) {
         let (id, address) = (self.id(other), SocketAddr::new(self.at(other).address.ip(), 7330));
-        self.hosts[own].pairs.note_address(id, &address.to_string());
+        self.own(own).pairs.note_address(id, &address.to_string());
     }
 
     /// A router that devices may be told of when they are switched on.
@@ -153,7 +153,7 @@ impl Lan {
     pub fn switch_on(&mut self, host: usize, central: bool) {
         let (node_seed, router_seed, now) = (self.seed(), self.seed(), self.now);
         let router = Router::new(router_seed, self.router_now(), router_lite::Config::default());
-        let own = &mut self.hosts[host];
+        let own = self.own(host);
         let config = NodeConfig {
             name: own.name.clone(),
             resident: true,
@@ -175,7 +175,7 @@ impl Lan {
 
     /// Switches it off, as by pulling its plug.
     pub fn switch_off(&mut self, host: usize) {
-        let own = &mut self.hosts[host];
+        let own = self.own(host);
         if let Some(node) = own.node.take() {
             own.pairs = node.pairs().clone();
         }
@@ -186,7 +186,8 @@ impl Lan {
             self.arrive(LATENCY, Arrival::ClosedAtRouter { place, connection });
         }
         for other in 0..self.hosts.len() {
-            let lost: Vec<_> = self.hosts[other]
+            let lost: Vec<_> = self
+                .at(other)
                 .wires
                 .iter()
                 .filter(|w| w.place == Place::Of(host))
@@ -202,21 +203,21 @@ impl Lan {
 
     /// It gets another address; connections from and to the old one break.
     pub fn move_host(&mut self, host: usize) {
-        let SocketAddr::V4(old) = self.hosts[host].address else { unreachable!("IPv4") };
+        let SocketAddr::V4(old) = self.at(host).address else { unreachable!("IPv4") };
         let [_, network, _, last] = old.ip().octets();
-        self.hosts[host].address = SocketAddr::from(([10, network + 1, 0, last], 5000));
+        self.own(host).address = SocketAddr::from(([10, network + 1, 0, last], 5000));
         for other in 0..self.hosts.len() {
             let elsewhere = |wire: &Wire| match wire.place {
                 Place::Of(place) => (place == host) != (other == host),
                 Place::Central => other == host,
             };
             let broken: Vec<_> =
-                self.hosts[other].wires.iter().filter(|w| elsewhere(w)).map(|w| w.connection).collect();
+                self.at(other).wires.iter().filter(|w| elsewhere(w)).map(|w| w.connection).collect();
             for connection in broken {
                 self.arrive(LATENCY, Arrival::Closed { host: other, connection });
             }
         }
-        let addresses = [self.hosts[host].address];
+        let addresses = [self.at(host).address];
         self.input(host, Input::Addresses(&addresses));
         self.spread_news();
         self.settle();
@@ -224,13 +225,13 @@ impl Lan {
 
     /// Nobody else reaches the router inside this device.
     pub fn close_router(&mut self, host: usize) {
-        self.hosts[host].closed = true;
+        self.own(host).closed = true;
     }
 
     /// Gives a node an order.
     pub fn with_node<T>(&mut self, host: usize, act: impl FnOnce(&mut Node, Instant) -> T) -> T {
         let now = self.now;
-        let result = act(self.hosts[host].node.as_mut().expect("it is on"), now);
+        let result = act(self.own(host).node.as_mut().expect("it is on"), now);
         self.settle();
         result
     }
@@ -290,7 +291,7 @@ impl Lan {
                 self.settle();
             }
             for host in 0..self.hosts.len() {
-                if self.hosts[host].node.is_some() && self.hosts[host].wake.is_some_and(|at| at <= self.now) {
+                if self.at(host).node.is_some() && self.at(host).wake.is_some_and(|at| at <= self.now) {
                     self.input(host, Input::Timeout);
                 }
             }
@@ -309,7 +310,11 @@ impl Lan {
     }
 
     fn at(&self, host: usize) -> &Host {
-        &self.hosts[host]
+        self.hosts.get(host).expect("a device of this network")
+    }
+
+    fn own(&mut self, host: usize) -> &mut Host {
+        self.hosts.get_mut(host).expect("a device of this network")
     }
 
     fn seed(&mut self) -> [u8; 32] {
@@ -329,7 +334,7 @@ impl Lan {
 
     fn input(&mut self, host: usize, input: Input<'_>) {
         let now = self.now;
-        if let Some(node) = &mut self.hosts[host].node {
+        if let Some(node) = &mut self.own(host).node {
             node.handle_input(now, input);
         }
     }
@@ -338,8 +343,8 @@ impl Lan {
     fn spread_news(&mut self) {
         for host in 0..self.hosts.len() {
             for other in 0..self.hosts.len() {
-                let found = host != other && self.discovery && self.hosts[other].node.is_some();
-                let address = SocketAddr::new(self.hosts[other].address.ip(), 7330);
+                let found = host != other && self.discovery && self.at(other).node.is_some();
+                let address = SocketAddr::new(self.at(other).address.ip(), 7330);
                 let addresses = if found { vec![address] } else { vec![] };
                 let id = self.id(other);
                 self.input(host, Input::Found(id, &addresses));
@@ -354,7 +359,7 @@ impl Lan {
     fn router_mut(&mut self, place: Place) -> Option<&mut Router> {
         match place {
             Place::Central => self.central.as_mut(),
-            Place::Of(host) => self.hosts[host].router.as_mut(),
+            Place::Of(host) => self.own(host).router.as_mut(),
         }
     }
 
@@ -368,7 +373,7 @@ impl Lan {
     fn on_arrival(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Datagram { to, source, destination, bytes } => {
-                if self.hosts[to].address.ip() == destination.ip() {
+                if self.at(to).address.ip() == destination.ip() {
                     self.input(to, Input::Datagram { source, destination, bytes: &bytes });
                 }
             }
@@ -378,7 +383,7 @@ impl Lan {
                 }
                 let own = place == Place::Of(host);
                 let origin = if own { Origin::InProcess } else { Origin::Remote };
-                self.hosts[host].wires.push(Wire { router, place, connection });
+                self.own(host).wires.push(Wire { router, place, connection });
                 self.tell_router(place, router_lite::Input::Opened { connection, origin });
                 self.input(host, Input::RouterOpened(router));
             }
@@ -389,19 +394,19 @@ impl Lan {
                 self.tell_router(place, router_lite::Input::Frame { connection, frame });
             }
             Arrival::ToNode { host, connection, frame } => {
-                let wire = self.hosts[host].wires.iter().find(|wire| wire.connection == connection);
+                let wire = self.at(host).wires.iter().find(|wire| wire.connection == connection);
                 if let Some(router) = wire.map(|wire| wire.router) {
                     self.input(host, Input::RouterFrame(router, &frame));
                 }
             }
             Arrival::Heard { host, connection } => {
-                let wire = self.hosts[host].wires.iter().find(|wire| wire.connection == connection);
+                let wire = self.at(host).wires.iter().find(|wire| wire.connection == connection);
                 if let Some(router) = wire.map(|wire| wire.router) {
                     self.input(host, Input::RouterHeard(router));
                 }
             }
             Arrival::Closed { host, connection } => {
-                let wires = &mut self.hosts[host].wires;
+                let wires = &mut self.own(host).wires;
                 if let Some(at) = wires.iter().position(|wire| wire.connection == connection) {
                     let wire = wires.remove(at);
                     self.tell_router(wire.place, router_lite::Input::Closed { connection });
@@ -427,11 +432,11 @@ impl Lan {
     fn settle_node(&mut self, host: usize) {
         loop {
             let at = self.now - self.begun;
-            let Some(node) = &mut self.hosts[host].node else { return };
+            let Some(node) = &mut self.own(host).node else { return };
             let output = node.poll_output();
             match output {
                 Output::Transmit { source, destination, bytes } => {
-                    if self.hosts[host].address.ip() == source.ip()
+                    if self.at(host).address.ip() == source.ip()
                         && let Some(to) = self.host_at(destination.ip())
                     {
                         self.arrive(LATENCY, Arrival::Datagram { to, source, destination, bytes });
@@ -440,36 +445,36 @@ impl Lan {
                 Output::Dial(router) if router.place() == 0 => self.open(host, router, Place::Of(host)),
                 Output::Dial(router) => self.open(host, router, Place::Central),
                 Output::DialAddress(router, address) => {
-                    self.hosts[host].dials += 1;
+                    self.own(host).dials += 1;
                     match self.host_at(address.ip()) {
-                        Some(other) if !self.hosts[other].closed => self.open(host, router, Place::Of(other)),
+                        Some(other) if !self.at(other).closed => self.open(host, router, Place::Of(other)),
                         _ => self.arrive(CONNECT, Arrival::Refused { host, router }),
                     }
                 }
                 Output::RouterSend(router, frame) => {
                     let told = frame.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
                     assert!(!told || self.is_central(host, router), "a found router was shown the token");
-                    if let Some(wire) = self.hosts[host].wires.iter().find(|wire| wire.router == router) {
+                    if let Some(wire) = self.at(host).wires.iter().find(|wire| wire.router == router) {
                         let (place, connection) = (wire.place, wire.connection);
                         self.arrive(LATENCY, Arrival::ToRouter { place, connection, frame });
                     }
                 }
                 Output::RouterPing(router) => {
-                    if let Some(wire) = self.hosts[host].wires.iter().find(|wire| wire.router == router) {
+                    if let Some(wire) = self.at(host).wires.iter().find(|wire| wire.router == router) {
                         let connection = wire.connection;
                         self.arrive(LATENCY * 2, Arrival::Heard { host, connection });
                     }
                 }
                 Output::RouterHangup(router) => {
-                    let wires = &mut self.hosts[host].wires;
+                    let wires = &mut self.own(host).wires;
                     if let Some(at) = wires.iter().position(|wire| wire.router == router) {
                         let Wire { place, connection, .. } = wires.remove(at);
                         self.arrive(LATENCY, Arrival::ClosedAtRouter { place, connection });
                     }
                 }
-                Output::Event(event) => self.hosts[host].told.push((at, event)),
+                Output::Event(event) => self.own(host).told.push((at, event)),
                 Output::Idle { wake } => {
-                    self.hosts[host].wake = wake.map(|wake| wake.at);
+                    self.own(host).wake = wake.map(|wake| wake.at);
                     return;
                 }
                 _ => {}
@@ -478,7 +483,7 @@ impl Lan {
     }
 
     fn is_central(&self, host: usize, router: RouterId) -> bool {
-        self.hosts[host].wires.iter().any(|wire| wire.router == router && wire.place == Place::Central)
+        self.at(host).wires.iter().any(|wire| wire.router == router && wire.place == Place::Central)
     }
 
     fn open(&mut self, host: usize, router: RouterId, place: Place) {

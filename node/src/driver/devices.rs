@@ -157,7 +157,7 @@ fn remembered(pair: &Pair) -> Device {
 
 impl Driver {
     /// All that is known of devices.
-    pub(super) fn tell_devices(&mut self, reply: &Sender<Devices>) {
+    pub(super) fn tell_devices(&self, reply: &Sender<Devices>) {
         let status = self.lookout.as_ref().map(Lookout::status).unwrap_or_default();
         let mut faults = status.faults;
         if self.lookout.is_none() {

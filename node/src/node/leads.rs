@@ -63,9 +63,9 @@ impl Node {
     /// When that is no host's address, and when there are too many.
     pub fn visit(&mut self, now: Instant, address: SocketAddr) -> Result<RouterId, VisitError> {
         self.now = now;
-        let ip = address.ip().to_canonical();
         // A person may name this very host, where another node may run; nobody else can have it visited.
-        if !may_dial(address) && !(ip.is_loopback() && address.port() != 0) {
+        let is_here = address.ip().to_canonical().is_loopback() && address.port() != 0;
+        if !may_dial(address) && !is_here {
             return Err(VisitError::Address(address));
         }
         let until = now + VISIT;

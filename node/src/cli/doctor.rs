@@ -88,13 +88,17 @@ async fn find(args: DoctorArgs, token: &str, executor: &Rc<LocalExecutor<'static
             })
         })
         .collect();
-    let multicast: Vec<_> = usable
-        .iter()
-        .filter_map(|ip| match ip {
+    let networks = || {
+        usable.iter().filter_map(|ip| match ip {
             IpAddr::V4(v4) if !v4.is_loopback() => Some(*v4),
             _ => None,
         })
+    };
+    let multicast: Vec<_> = networks()
         .map(|on| executor.spawn(async move { (IpAddr::from(on), probe::multicast(on).await) }))
+        .collect();
+    let broadcast: Vec<_> = networks()
+        .map(|on| executor.spawn(async move { (IpAddr::from(on), probe::broadcast(on).await) }))
         .collect();
     let udp: Vec<_> = ways(&usable)
         .into_iter()
@@ -110,6 +114,7 @@ async fn find(args: DoctorArgs, token: &str, executor: &Rc<LocalExecutor<'static
         running,
         routers: Vec::new(),
         multicast: Vec::new(),
+        broadcast: Vec::new(),
         udp: Vec::new(),
         peer: None,
     };
@@ -123,6 +128,9 @@ async fn find(args: DoctorArgs, token: &str, executor: &Rc<LocalExecutor<'static
     }
     for task in multicast {
         found.multicast.push(task.await);
+    }
+    for task in broadcast {
+        found.broadcast.push(task.await);
     }
     for task in udp {
         found.udp.push(task.await);

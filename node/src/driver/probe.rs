@@ -9,7 +9,7 @@ use clasp_wire::Message;
 use clasp_wire::message::{Features, Hello};
 use smol::stream::StreamExt;
 
-pub use datagrams::{DatagramFault, MULTICAST_GROUP, multicast, udp};
+pub use datagrams::{DatagramFault, MULTICAST_GROUP, broadcast, multicast, udp};
 
 use super::websocket::{DialError, RouterUrl, deadline, dial};
 use crate::limits::MAX_REASON_BYTES;

@@ -86,7 +86,7 @@ fn where_all_is_well_nothing_fails_and_a_link_to_the_peer_proves_it() {
     let _peer = Running::start(&[args.as_slice(), &["--control", &control]].concat());
     let (status, checks) = doctor(&url, &["--peer", "patient"]);
     assert_eq!(status, Some(0), "{checks:?}");
-    for layer in ["clock", "interfaces", "node", "router", "multicast", "udp", "peer"] {
+    for layer in ["clock", "interfaces", "node", "router", "multicast", "broadcast", "udp", "peer"] {
         assert_eq!(of(&checks, layer)["verdict"], "ok", "{checks:?}");
     }
     let peer = of(&checks, "peer")["what"].as_str().unwrap();

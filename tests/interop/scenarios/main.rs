@@ -4,6 +4,7 @@
 //! `CLASP_NODE` (default `../../target/debug/clasp-node`); the JavaScript and Python clients need `js/node_modules` and `.venv`. The script `run` prepares all of it.
 
 mod access;
+mod discovery;
 mod example;
 mod keep_alive;
 mod latency;

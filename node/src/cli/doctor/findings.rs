@@ -20,6 +20,7 @@ pub(super) struct Findings {
     pub(super) running: Running,
     pub(super) routers: Vec<RouterFinding>,
     pub(super) multicast: Vec<(IpAddr, Result<Duration, DatagramFault>)>,
+    pub(super) broadcast: Vec<(IpAddr, Result<Duration, DatagramFault>)>,
     /// From, to.
     pub(super) udp: Vec<(IpAddr, IpAddr, Result<Duration, DatagramFault>)>,
     /// Unless none was asked for.

@@ -19,6 +19,7 @@ fn healthy() -> Findings {
         running: Running::No("none".to_owned()),
         routers: vec![router(Ok("hub".to_owned()))],
         multicast: vec![(ip, Ok(Duration::ZERO))],
+        broadcast: vec![(ip, Ok(Duration::ZERO))],
         udp: vec![(ip, ip, Ok(Duration::ZERO))],
         peer: None,
     }
@@ -48,7 +49,7 @@ fn complaint(findings: &Findings) -> Check {
 fn where_all_is_well_there_is_nothing_to_complain_of() {
     assert_eq!(complaints(&healthy()), []);
     let layers: Vec<_> = judge(&healthy()).iter().map(|check| check.layer).collect();
-    assert_eq!(layers, ["clock", "interfaces", "node", "router", "multicast", "udp"]);
+    assert_eq!(layers, ["clock", "interfaces", "node", "router", "multicast", "broadcast", "udp"]);
 }
 
 #[test]
@@ -135,6 +136,9 @@ fn blocked_multicast_is_a_warning_and_blocked_udp_a_failure() {
     assert!(check.what.contains("multicast blocked"), "{check:?}");
     assert_eq!(check.details.len(), 1);
     assert_eq!(complaints(&Findings { multicast: Vec::new(), ..healthy() }), []);
+    let check = complaint(&Findings { broadcast: vec![(ip, Err(DatagramFault::Lost))], ..healthy() });
+    assert_eq!((check.layer, check.verdict), ("broadcast", Verdict::Warning));
+    assert!(check.what.contains("broadcast blocked"), "{check:?}");
 
     let denied = || DatagramFault::Send(Error::from(ErrorKind::PermissionDenied));
     for fault in [denied(), DatagramFault::Lost] {

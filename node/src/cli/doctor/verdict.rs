@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use clasp_node::FailReason;
+use clasp_node::discovery::BROADCAST_PORT;
 use clasp_node::driver::DialError;
 use clasp_node::driver::probe::{DatagramFault, MULTICAST_GROUP, RouterFault};
 use clasp_node::status::Tried;
@@ -66,6 +68,7 @@ pub(super) fn judge(findings: &Findings) -> Vec<Check> {
     let mut checks = vec![clock(findings), interfaces(findings), node(&findings.running)];
     checks.extend(findings.routers.iter().map(router));
     checks.push(multicast(findings));
+    checks.push(broadcast(findings));
     let udp = udp(findings);
     let passes_here = udp.verdict != Verdict::Failed;
     checks.push(udp);
@@ -219,23 +222,35 @@ fn refused(code: u16) -> &'static str {
 }
 
 fn multicast(findings: &Findings) -> Check {
-    const LAYER: &str = "multicast";
-    let total = findings.multicast.len();
-    let blocked: Vec<_> = findings
-        .multicast
-        .iter()
-        .filter_map(|(on, heard)| Some(format!("on {on}: {}", heard.as_ref().err()?)))
-        .collect();
-    match (total, blocked.len()) {
-        (0, _) => Check::ok(LAYER, "not checked: there is no IPv4 address it could be done on"),
-        (_, 0) => Check::ok(LAYER, format!("what we send to {MULTICAST_GROUP} is heard")),
-        (_, failed) => Check::warning(
-            LAYER,
-            format!("multicast blocked: what we send to {MULTICAST_GROUP} is not heard on {failed} of {total} addresses"),
-            "links do not need it, but nothing is found by itself and .local names are not resolved: let UDP to \
-             224.0.0.0/4 in and out, or give addresses, as in --router ws://192.0.2.1:7330",
-        )
-        .with(blocked),
+    let heard = format!("what we send to {MULTICAST_GROUP} is heard");
+    let advice = "links do not need it, but devices are found by broadcast only, and .local names are not resolved: let UDP to \
+                  224.0.0.0/4 in and out, or give addresses, as in `clasp-node pair 192.0.2.1`";
+    to_many("multicast", &findings.multicast, heard, advice)
+}
+
+fn broadcast(findings: &Findings) -> Check {
+    let heard = format!("what we send to everybody's port {BROADCAST_PORT} is heard");
+    let advice = "links do not need it, but devices are found by multicast DNS only: let UDP to port 7331 in and out, or give \
+                  addresses, as in `clasp-node pair 192.0.2.1`";
+    to_many("broadcast", &findings.broadcast, heard, advice)
+}
+
+/// Whether what is sent to several is heard on each address that it was tried on.
+fn to_many(
+    layer: &'static str,
+    tried: &[(IpAddr, Result<Duration, DatagramFault>)],
+    heard: String,
+    advice: &'static str,
+) -> Check {
+    let blocked: Vec<_> =
+        tried.iter().filter_map(|(on, heard)| Some(format!("on {on}: {}", heard.as_ref().err()?))).collect();
+    match (tried.len(), blocked.len()) {
+        (0, _) => Check::ok(layer, "not checked: there is no IPv4 address it could be done on"),
+        (_, 0) => Check::ok(layer, heard),
+        (total, failed) => {
+            let what = format!("{layer} blocked: what we send is not heard on {failed} of {total} addresses");
+            Check::warning(layer, what, advice).with(blocked)
+        }
     }
 }
 

@@ -4,8 +4,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use rustix::net::AddressFamily;
 use smol::Async;
 
+use crate::discovery::BROADCAST_PORT;
+use crate::driver::mdns::shared;
 use crate::driver::websocket::deadline;
 use crate::driver::{now, seed};
 
@@ -59,6 +62,20 @@ pub async fn multicast(on: Ipv4Addr) -> Result<Duration, DatagramFault> {
     rustix::net::sockopt::set_ip_multicast_if(inner, &on).map_err(|error| fault(error.into()))?;
     let port = inner.local_addr().map_err(fault)?.port();
     pass(&socket, &socket, SocketAddr::from((MULTICAST_GROUP, port))).await
+}
+
+/// Sends a datagram to everybody on the network of the address `on`, to the port of discovery, and returns how long it took to hear it
+/// there. Others who listen on that port make nothing of it.
+///
+/// # Errors
+/// When it is not heard.
+pub async fn broadcast(on: Ipv4Addr) -> Result<Duration, DatagramFault> {
+    let fault = |error| DatagramFault::Socket(on.into(), error);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, BROADCAST_PORT));
+    let receiver = shared(AddressFamily::INET, &any).map_err(fault)?;
+    let sender = socket(on.into())?;
+    sender.get_ref().set_broadcast(true).map_err(fault)?;
+    pass(&sender, &receiver, SocketAddr::from((Ipv4Addr::BROADCAST, BROADCAST_PORT))).await
 }
 
 fn socket(address: IpAddr) -> Result<Async<UdpSocket>, DatagramFault> {

@@ -5,6 +5,7 @@
 mod name;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -92,6 +93,12 @@ impl Pair {
         self.last_addresses.insert(0, address.to_owned());
         true
     }
+}
+
+/// The address in one of [`Pair::last_addresses`], which may be a URL; none in one that has a host's name.
+pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let text = text.strip_prefix("ws://").unwrap_or(text);
+    text.split('/').next()?.parse().ok()
 }
 
 fn is_address(text: &str) -> bool {

@@ -135,7 +135,7 @@ impl Lan {
     /// Remembers where a device was met.
     pub fn remember(&mut self, own: usize, other: usize) {
         let (id, address) = (self.id(other), SocketAddr::new(self.at(other).address.ip(), 7330));
-        self.own(own).pairs.note_address(id, &address.to_string());
+        self.own(own).pairs.note_address(id, &format!("ws://{address}/"));
     }
 
     /// A router that devices may be told of when they are switched on.
@@ -226,6 +226,13 @@ impl Lan {
     /// Nobody else reaches the router inside this device.
     pub fn close_router(&mut self, host: usize) {
         self.own(host).closed = true;
+    }
+
+    /// Somebody tells a device that the router of another one is at the address of a third.
+    pub fn mislead(&mut self, host: usize, device: usize, at: usize) {
+        let (id, address) = (self.id(device), SocketAddr::new(self.at(at).address.ip(), 7330));
+        self.input(host, Input::Found(id, &[address]));
+        self.settle();
     }
 
     /// Gives a node an order.

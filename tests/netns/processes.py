@@ -37,10 +37,10 @@ class Process:
 
     running = []
 
-    def __init__(self, host, *command, stdin=None):
+    def __init__(self, host, *command, stdin=None, env=None):
         full = ["ip", "netns", "exec", PREFIX + host, os.path.join(PROGRAMS, command[0]), *command[1:]]
         pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.child = subprocess.Popen(full, env=device(host), **pipes)
+        self.child = subprocess.Popen(full, env={**device(host), **(env or {})}, **pipes)
         self.lines, self.log = queue.Queue(), []
         self.seen = []
         Process.running.append(self)

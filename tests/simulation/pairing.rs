@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::pairing::{Known, PROVISIONAL, PairingError, WINDOW};
-use clasp_node::{Channel, Event, NodeConfig, PairCallError, Trust};
+use clasp_node::{Channel, Event, NodeConfig, PairCallError, Pairs, Trust};
 use e2e::{Faults, Network, NodeId, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -223,6 +223,52 @@ fn two_devices_that_type_each_others_code_at_once_are_paired_once() {
         for node in nodes {
             assert_eq!(world.count(node, |e| matches!(e, Event::Paired { .. })), 1, "seed {seed}");
             assert_eq!(why(&world, node).len(), 0, "seed {seed}: {:?}", why(&world, node));
+        }
+    }
+}
+
+/// What a power cut may leave on each side is the pairs from before or those from after (`driver/store/tests.rs` has every cut).
+#[test]
+fn whatever_a_power_cut_leaves_of_a_pairing_both_are_paired_or_can_pair_again() {
+    for (seed, kept) in [[true, true], [true, false], [false, true], [false, false]].into_iter().enumerate() {
+        let seed = seed as u64;
+        let mut world = World::seeded(seed);
+        let nodes = devices(&mut world, Trust::Paired);
+        let known = open(&mut world, nodes);
+        pair(&mut world, nodes, &known).expect("begun");
+        assert!(world.run_until(SOON, |w| nodes.iter().all(|node| is_paired(w, *node))), "seed {seed}");
+        // The power fails, and what was stored is what is known.
+        let states =
+            nodes.map(|node| world.with_node(node, |n, _| (n.identity().clone(), n.pairs().clone())));
+        let names = ["shows", "types"];
+        let mut again = Vec::new();
+        for (((identity, pairs), kept), (node, name)) in
+            states.into_iter().zip(kept).zip(nodes.into_iter().zip(names))
+        {
+            world.kill(node);
+            let mut device = world.device(name);
+            (device.identity, device.pairs) = (identity, if kept { pairs } else { Pairs::default() });
+            again.push(world.node_of(device, NodeConfig { trust: Trust::Paired, ..NodeConfig::default() }));
+        }
+        let nodes = [again[0], again[1]];
+        let heard = |w: &World, node| w.count(node, |e| matches!(e, Event::PeerSeen(_))) > 0;
+        assert!(world.run_until(SOON, |w| nodes.iter().all(|n| w.session(*n).is_some() && heard(w, *n))));
+        let linked = |world: &mut World| {
+            if world.try_connect(nodes[1], nodes[0]).is_err() {
+                return false; // it knows that they are not paired
+            }
+            world.run_for(SOON);
+            nodes.iter().all(|node| connected(world, *node) > 0)
+        };
+        assert_eq!(linked(&mut world), kept == [true, true], "seed {seed}: {kept:?}");
+        if kept != [true, true] {
+            let known = open(&mut world, nodes);
+            pair(&mut world, nodes, &known).expect("begun");
+            assert!(
+                world.run_until(SOON, |w| nodes.iter().all(|node| is_paired(w, *node))),
+                "seed {seed}: {kept:?}"
+            );
+            assert_pairs_agree(&mut world, nodes, seed);
         }
     }
 }

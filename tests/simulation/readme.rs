@@ -129,6 +129,25 @@ fn the_readme_states_the_limits_that_are_in_force() {
                 node::CONTROL_DEADLINE.as_secs()
             ),
         ),
+        ("node: `ping`, `send`, `recv` and `logs` among them", node::MAX_CONTROL_STREAMS.to_string()),
+        (
+            "node: piece of data on the control socket, wait for a peer",
+            format!("{} bytes, {} s", node::MAX_CONTROL_PIECE_BYTES, node::MAX_CONTROL_WAIT.as_secs()),
+        ),
+        ("node: received and not taken by `recv`", format!("{} bytes", clasp_node::pipe::WINDOW_BYTES)),
+        (
+            "node: messages that belong to no transfer, for `recv --lines`",
+            format!("{} bytes", node::MAX_WAITING_TEXT_BYTES),
+        ),
+        ("node: news of its link for a command", node::LINK_NEWS.to_string()),
+        (
+            "node: last words on their way per link, time for them",
+            format!("{}, {} s", node::MAX_CHORES_PER_LINK, node::LAST_WORDS_LIMIT.as_secs()),
+        ),
+        (
+            "node: lines of the log in memory, longest line",
+            format!("{} bytes, {} bytes", node::LOG_RING_BYTES, node::MAX_LOG_LINE_BYTES),
+        ),
         ("node: paired devices", node::MAX_PAIRS.to_string()),
         (
             "node: addresses remembered of a paired device",

@@ -196,3 +196,27 @@ fn a_device_that_has_forgotten_the_other_is_left_in_peace() {
     let states: Vec<LinkState> = lan.links(1).iter().map(|link| link.state).collect();
     assert!(states.is_empty());
 }
+
+#[test]
+fn a_router_that_says_to_be_a_devices_gets_nowhere() {
+    for seed in 0..10 {
+        let mut lan = Lan::new(seed, &["kitchen", "garden", "thief"]);
+        lan.pair(0, 1);
+        lan.discovery = false;
+        for host in 0..3 {
+            lan.switch_on(host, false);
+        }
+        for (host, other) in [(0, 1), (1, 0)] {
+            lan.mislead(host, other, 2);
+        }
+        lan.run_for(Duration::from_secs(120));
+        assert!(lan.dials(0) + lan.dials(1) > 0, "seed {seed}: it was believed enough to be dialled");
+        // On the thief's router the two may meet, and prove to each other who they are; the thief is linked to nobody.
+        assert_eq!(connections(&lan, 2), 0, "seed {seed}");
+        assert!(both_linked(&lan), "seed {seed}");
+        for host in 0..2 {
+            let link = &lan.links(host)[0];
+            assert_eq!(link.device, Some(lan.id(1 - host)), "seed {seed}");
+        }
+    }
+}

@@ -150,7 +150,7 @@ fn remembered(pair: &Pair) -> Device {
         paired: true,
         linked: false,
         pairing: false,
-        routers: pair.last_addresses().iter().map(|address| format!("ws://{address}")).collect(),
+        routers: pair.last_addresses().to_vec(),
         sources: vec![DeviceSource::Remembered],
     }
 }

@@ -198,3 +198,58 @@ impl Node {
         Some(RouterId(u8::try_from(place).ok()?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock_for_tests::start;
+    use crate::config::NodeConfig;
+    use crate::node::Output;
+
+    #[test]
+    fn nobody_has_us_dial_where_no_device_is() {
+        for good in ["192.0.2.1:7330", "169.254.3.4:7330", "[fe80::1%2]:7330", "[2001:db8::1]:1"] {
+            assert!(may_dial(good.parse().unwrap()), "{good}");
+        }
+        let bad = [
+            "127.0.0.1:22",
+            "0.0.0.0:7330",
+            "255.255.255.255:7330",
+            "224.0.0.251:5353",
+            "169.254.169.254:80",
+        ];
+        let bad_v6 = ["[::1]:22", "[::]:7330", "[ff02::fb]:5353", "[::ffff:127.0.0.1]:22", "192.0.2.1:0"];
+        for bad in bad.into_iter().chain(bad_v6) {
+            assert!(!may_dial(bad.parse().unwrap()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn visits_are_few_end_by_themselves_and_their_places_are_used_again() {
+        let now = start();
+        let mut node = Node::new([1; 32], now, NodeConfig::default(), 1).unwrap();
+        let address = |n: u8| SocketAddr::from(([192, 0, 2, n], 7330));
+        let places: Vec<_> = (1..=4).map(|n| node.visit(now, address(n)).unwrap().place()).collect();
+        assert_eq!(places, [1, 2, 3, 4]);
+        assert_eq!(node.visit(now, address(2)).unwrap().place(), 2, "it is being visited");
+        assert_eq!(node.visit(now, address(5)), Err(VisitError::TooMany));
+        assert_eq!(
+            node.visit(now, ([224, 0, 0, 1], 7330).into()),
+            Err(VisitError::Address(([224, 0, 0, 1], 7330).into()))
+        );
+        let mut dialled = Vec::new();
+        let later = now + VISIT;
+        for at in [now, later] {
+            node.handle_input(at, crate::node::Input::Timeout);
+            loop {
+                match node.poll_output() {
+                    Output::DialAddress(_, address) => dialled.push(address),
+                    Output::Idle { .. } => break,
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(dialled, [address(1), address(2), address(3), address(4)]);
+        assert_eq!(node.visit(later, address(5)).unwrap().place(), 1);
+    }
+}

@@ -18,7 +18,7 @@ use super::{Link, Node, Output};
 use crate::backoff::Backoff;
 use crate::event::{Event, FailReason, LinkId, LinkState, PeerInfo, RouterId};
 use crate::identity::DeviceId;
-use crate::pairs::Pairs;
+use crate::pairs::{Pairs, socket_address};
 use crate::wake::Wake;
 
 /// How much later the device with the higher id calls.
@@ -228,7 +228,7 @@ impl Node {
     fn dial_next(&mut self, device: DeviceId) {
         let Some(contact) = self.reunion.contacts.get_mut(&device) else { return };
         let known = self.pairs.by_id(device).map(|pair| pair.last_addresses()).unwrap_or_default();
-        let known = known.iter().filter_map(|address| address.parse().ok());
+        let known = known.iter().filter_map(|address| socket_address(address));
         let mut addresses = contact.found.clone();
         for address in known.filter(|address| may_dial(*address)) {
             if !addresses.contains(&address) {
@@ -304,7 +304,7 @@ impl Node {
         let dialled = self.routers.get(router.place()).and_then(|router| router.lead.as_ref());
         let found = self.reunion.contacts.get(&device).and_then(|contact| contact.found.first());
         if let Some(address) = dialled.map(|lead| lead.address).or(found.copied()) {
-            self.reunion.addresses_changed |= self.pairs.note_address(device, &address.to_string());
+            self.reunion.addresses_changed |= self.pairs.note_address(device, &format!("ws://{address}/"));
         }
     }
 

@@ -1,4 +1,16 @@
 use super::*;
+
+#[test]
+fn an_address_may_be_written_as_a_url() {
+    let address = Some(SocketAddr::from(([10, 0, 0, 5], 7330)));
+    for text in ["10.0.0.5:7330", "ws://10.0.0.5:7330", "ws://10.0.0.5:7330/clasp"] {
+        assert_eq!(socket_address(text), address, "{text}");
+    }
+    assert!(socket_address("ws://[fe80::1%2]:7330/").is_some());
+    for text in ["ws://kitchen.example:7330/", "wss://10.0.0.5:7330", "10.0.0.5", ""] {
+        assert_eq!(socket_address(text), None, "{text}");
+    }
+}
 use crate::limits::MAX_NAME_BYTES;
 
 fn pair(number: u8, name: &str) -> Pair {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use clasp_discovery::DiscoveryEvent;
 use clasp_discovery::broadcast::BroadcastResponder;
-use clasp_discovery::mdns::ServiceAdvertiser;
 use interop::line::emit;
+use mdns_sd::{ServiceDaemon, ServiceInfo};
 use serde_json::json;
 use tokio::sync::mpsc::channel;
 
@@ -58,20 +58,36 @@ async fn run(what: What) -> Result<(), String> {
         match event {
             DiscoveryEvent::Found(device) => {
                 let url = device.ws_url().unwrap_or_default().to_owned();
-                emit(&json!({"event": "found", "name": device.name, "url": url}));
+                say(&json!({"event": "found", "name": device.name, "url": url}))?;
             }
-            DiscoveryEvent::Lost(id) => emit(&json!({"event": "lost", "id": id})),
+            DiscoveryEvent::Lost(id) => say(&json!({"event": "lost", "id": id}))?,
             DiscoveryEvent::Error(why) => return Err(why),
         }
     }
     looks.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
+fn say(event: &serde_json::Value) -> Result<(), String> {
+    emit(event).map_err(|error| error.to_string())
+}
+
 async fn be(name: &str, port: u16) -> Result<(), String> {
-    let mut advertiser = ServiceAdvertiser::new().map_err(|error| error.to_string())?;
-    advertiser.advertise(name, port, &["param", "event"]).map_err(|error| error.to_string())?;
+    let mdns = advertise(name, port).map_err(|error| error.to_string())?;
     let responder = BroadcastResponder::bind(PORT, name.to_owned(), vec!["param".to_owned()]).await;
     let responder = responder.map_err(|error| error.to_string())?;
-    emit(&json!({"event": "ready"}));
-    responder.run().await.map_err(|error| error.to_string())
+    say(&json!({"event": "ready"}))?;
+    let ended = responder.run().await.map_err(|error| error.to_string());
+    drop(mdns);
+    ended
+}
+
+/// What `ServiceAdvertiser` of 4.5.0 does, and the host's addresses besides: it registers a service without any, and its library then says
+/// nothing at all, so that not even stock discovery finds such a device.
+fn advertise(name: &str, port: u16) -> mdns_sd::Result<ServiceDaemon> {
+    let daemon = ServiceDaemon::new()?;
+    let text = port.to_string();
+    let properties = [("version", "2"), ("name", name), ("features", "pe"), ("ws", text.as_str())];
+    let service = ServiceInfo::new("_clasp._tcp.local.", name, "porch-host.local.", "", port, &properties[..])?;
+    daemon.register(service.enable_addr_auto())?;
+    Ok(daemon)
 }

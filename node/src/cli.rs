@@ -248,6 +248,9 @@ struct PairArgs {
     /// Show a code on this device
     #[arg(long)]
     show: bool,
+    /// Write the code to the log of the node that runs here, too: whoever reads that can pair with this device
+    #[arg(long, requires = "show")]
+    to_log: bool,
     /// How long the code is good for
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=900))]
     seconds: u64,

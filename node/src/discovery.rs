@@ -173,8 +173,7 @@ pub enum Output {
 }
 
 /// How discovery goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct DiscoveryCounters {
     /// Broadcast questions that were not answered because there were too many.
     pub questions_refused: u64,

@@ -156,7 +156,7 @@ impl Driver {
                 continue;
             }
             // Not for every batch of a flood.
-            self.metrics.borrow_mut().note_node(&self.node, self.events.dropped());
+            self.note_metrics();
             let turn = if received {
                 self.drain();
                 let look = poll_fn(|context| self.poll_turn(context));

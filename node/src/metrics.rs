@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use router_lite::exposition::{Exposition, Histogram};
 
+use crate::discovery::DiscoveryCounters;
 use crate::event::{Channel, DisconnectReason, Event, FailReason, LinkState, Role, Step};
 use crate::node::{Counters, Node, ROUND_TRIP_SECONDS};
 
@@ -56,6 +57,9 @@ pub struct Metrics {
     round_trips: Histogram,
     counters: Counters,
     events_dropped: u64,
+    /// As last told by [`Self::note_discovery`].
+    discovery: DiscoveryCounters,
+    devices_found: u64,
 }
 
 /// Numbers by a reason, state or role from a fixed set, which are there from the start.
@@ -93,6 +97,8 @@ impl Default for Metrics {
             peers: none_of(&KINDS),
             round_trips: Histogram::new(&ROUND_TRIP_SECONDS),
             counters: Counters::default(),
+            discovery: DiscoveryCounters::default(),
+            devices_found: 0,
             events_dropped: 0,
         }
     }
@@ -130,6 +136,11 @@ impl Metrics {
         self.sends_refused += 1;
     }
 
+    /// Takes over how discovery goes, and how many devices it has found.
+    pub fn note_discovery(&mut self, counters: DiscoveryCounters, found: usize) {
+        (self.discovery, self.devices_found) = (counters, found as u64);
+    }
+
     /// Takes over how the node is now, and how many events its application missed so far.
     pub fn note_node(&mut self, node: &Node, events_dropped: u64) {
         self.links.values_mut().for_each(|links| *links = 0);
@@ -154,6 +165,7 @@ impl Metrics {
         page.info("clasp_node_build", "The node's version.", "version", env!("CARGO_PKG_VERSION"));
         let links = self.links.iter().map(|(state, links)| (*state, *links));
         page.gauges("clasp_node_links", "Links, by state.", "state", links);
+        page.gauge("clasp_node_devices_found", "Devices that discovery has found.", self.devices_found);
         page.gauge("clasp_node_routers_ready", "Routers the node has a session on.", self.routers_ready);
         let peers = self.peers.iter().map(|(kind, peers)| (*kind, *peers));
         page.gauges("clasp_node_peers", "Peers that have announced themselves, by kind.", "kind", peers);
@@ -218,6 +230,9 @@ impl Metrics {
             ("peers_forgotten", peers_forgotten),
             ("pending_signals_dropped", pending_signals_dropped),
             ("streams_dropped", streams_dropped),
+            ("discovery_questions", self.discovery.questions_refused),
+            ("discovery_instances", self.discovery.instances_displaced),
+            ("discovery_unreadable", self.discovery.unreadable),
             ("sends_refused", self.sends_refused),
             ("events_dropped", self.events_dropped),
         ];

@@ -56,7 +56,8 @@ pub(super) async fn run(args: PairArgs) -> Result<(), Failure> {
 async fn show(args: &PairArgs, place: &Place) -> Result<Value, Failure> {
     // Before there is a code that would have to be taken back.
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    let shown = control::ask(place, &json!({"cmd": "pair_show", "seconds": args.seconds})).await?;
+    let request = json!({"cmd": "pair_show", "seconds": args.seconds, "log": args.to_log});
+    let shown = control::ask(place, &request).await?;
     let Shown { code, qr, lasts } = Shown::deserialize(&shown)?;
     if args.json {
         output::object(&json!({"event": "shown", "shown": shown}))?;

@@ -39,6 +39,16 @@ fn print(node: &Node) -> std::io::Result<()> {
     for skipped in &node.skipped {
         output::line(&format!("not on {} {}: {}", skipped.interface, skipped.address, skipped.why))?;
     }
+    if let Some(discovery) = &node.discovery {
+        let known = match &discovery.instance {
+            Some(instance) => format!("known as {instance:?}"),
+            None => "not told of".to_owned(),
+        };
+        output::line(&format!("on the network {known}; {} devices found", discovery.found))?;
+        for fault in &discovery.faults {
+            output::line(&format!("some may be missing: {fault}"))?;
+        }
+    }
     output::line("")?;
     print_routers(node)?;
     output::line("")?;

@@ -11,6 +11,7 @@ use super::*;
 use crate::clock_for_tests::start;
 
 mod hostile;
+mod links;
 mod names;
 
 const LINK: Link = Link { interface: 2, v6: false };

@@ -58,6 +58,20 @@ pub struct DiscoveryStatus {
     pub counters: DiscoveryCounters,
 }
 
+/// How discovery goes, without who was found.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct DiscoverySummary {
+    /// What this node's router is called on the network, if it is told of.
+    pub instance: Option<String>,
+    /// Why it is not done by multicast DNS, or not by broadcast; empty if both are well.
+    pub faults: Vec<String>,
+    /// How many devices were found.
+    pub found: usize,
+    /// What was refused or dropped.
+    pub counters: DiscoveryCounters,
+}
+
 enum Order {
     Ask,
     Pairing(bool),
@@ -128,6 +142,19 @@ impl Lookout {
 
     pub(super) fn poll_sighted(&mut self, context: &mut Context<'_>) -> Poll<Option<Sighted>> {
         self.sighted.as_mut().poll_next(context)
+    }
+
+    /// What was refused or dropped, and how many devices are there.
+    pub(super) fn counters(&self) -> (DiscoveryCounters, usize) {
+        let status = self.status.borrow();
+        (status.counters, status.found.len())
+    }
+
+    /// What is told of it to who asks how the node is.
+    pub(super) fn summary(&self) -> DiscoverySummary {
+        let status = self.status.borrow();
+        let (instance, faults) = (status.instance.clone(), status.faults.clone());
+        DiscoverySummary { instance, faults, found: status.found.len(), counters: status.counters }
     }
 
     /// How it goes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::discovery::{DiscoverySummary, Lookout};
 use super::interfaces::SkippedAddress;
 use super::store::{Storage, Store};
 use super::{Driver, now};
@@ -39,6 +40,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Why the peers that have no link now lost theirs, or got none; the latest first.
     pub ended: Vec<EndedLink>,
+    /// How other devices are looked for; none if they are not.
+    pub discovery: Option<DiscoverySummary>,
     /// What was refused, dropped or ignored.
     pub counters: Counters,
     /// Events the application missed because it did not take them.
@@ -58,6 +61,15 @@ pub struct RouterStatus {
 }
 
 impl Driver {
+    /// Takes over what the metrics show of the node.
+    pub(super) fn note_metrics(&self) {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.note_node(&self.node, self.events.dropped());
+        if let Some((counters, found)) = self.lookout.as_ref().map(Lookout::counters) {
+            metrics.note_discovery(counters, found);
+        }
+    }
+
     /// How the node is now.
     pub(super) fn status(&mut self) -> Status {
         let at = now();
@@ -85,6 +97,7 @@ impl Driver {
             routers: sessions.filter_map(router).collect(),
             links: self.node.link_statuses(at),
             ended: self.node.ended_links(at),
+            discovery: self.lookout.as_ref().map(Lookout::summary),
             counters: self.node.counters(),
             events_dropped: self.events.dropped(),
             parked_sends: self.parked.len(),

@@ -59,6 +59,8 @@ fn what_a_node_tells_is_counted_by_kind() {
     }
     metrics.note_sent(Channel::Reliable, 40);
     metrics.note_send_refused();
+    let counters = DiscoveryCounters { questions_refused: 7, instances_displaced: 8, unreadable: 9 };
+    metrics.note_discovery(counters, 3);
     let text = text(&metrics);
     for line in [
         "clasp_node_connects_total{role=\"offerer\"} 1",
@@ -81,6 +83,10 @@ fn what_a_node_tells_is_counted_by_kind() {
         "clasp_node_sent_messages_total{channel=\"stream\"} 0",
         "clasp_node_refusals_total{reason=\"candidates_skipped\"} 1",
         "clasp_node_refusals_total{reason=\"sends_refused\"} 1",
+        "clasp_node_refusals_total{reason=\"discovery_questions\"} 7",
+        "clasp_node_refusals_total{reason=\"discovery_instances\"} 8",
+        "clasp_node_refusals_total{reason=\"discovery_unreadable\"} 9",
+        "clasp_node_devices_found 3",
         "clasp_node_routers_lost_total 1",
         "clasp_node_paths_changed_total 1",
         "clasp_node_restarts_total 1",

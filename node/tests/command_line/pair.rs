@@ -37,7 +37,12 @@ impl Device {
 
     /// Shows a code; the process waits for what comes of it.
     fn show(&self) -> (Running, String) {
-        let shows = Running::start(&["pair", "--show", "--json", "--control", &self.socket]);
+        self.show_with(&[])
+    }
+
+    fn show_with(&self, options: &[&str]) -> (Running, String) {
+        let show = ["pair", "--show", "--json", "--control", &self.socket];
+        let shows = Running::start(&[&show, options].concat());
         let shown: Value = serde_json::from_str(&shows.line()).unwrap();
         let field =
             |name| shown.pointer(&format!("/shown/{name}")).and_then(Value::as_str).unwrap().to_owned();
@@ -170,6 +175,21 @@ fn who_stops_showing_a_code_takes_it_back() {
     });
     assert!(hidden.contains("pair-shy"), "{hidden}");
     shy.stop();
+    std::fs::remove_dir_all(state).unwrap();
+}
+
+#[test]
+fn a_code_is_in_the_log_where_that_is_asked_for_and_not_otherwise() {
+    let state = state("logged");
+    let device = Device::start("pair-logged", &state, &[]);
+    for (options, logged) in [(&[][..], false), (&["--to-log"], true)] {
+        let (shows, code) = device.show_with(options);
+        let logs = device.ask(&["logs"]);
+        assert_eq!(text(&logs.stdout).contains(&code), logged, "{}", text(&logs.stdout));
+        shows.interrupt();
+        assert_eq!(shows.status(), Some(130));
+    }
+    device.stop();
     std::fs::remove_dir_all(state).unwrap();
 }
 

@@ -13,6 +13,7 @@ pub(in crate::cli) struct Node {
     pub(in crate::cli) uptime_ms: f64,
     pub(in crate::cli) addresses: Vec<String>,
     pub(in crate::cli) skipped: Vec<Skipped>,
+    pub(in crate::cli) discovery: Option<Discovery>,
     pub(in crate::cli) routers: Vec<Router>,
     pub(in crate::cli) links: Vec<Link>,
     pub(in crate::cli) ended: Vec<Ended>,
@@ -24,6 +25,14 @@ pub(in crate::cli) struct Storage {
     pub(in crate::cli) directory: Option<String>,
     pub(in crate::cli) identity_stored: bool,
     pub(in crate::cli) why: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Discovery {
+    pub(in crate::cli) instance: Option<String>,
+    pub(in crate::cli) faults: Vec<String>,
+    pub(in crate::cli) found: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]

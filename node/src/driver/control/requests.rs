@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use log::warn;
 use router_lite::TokenScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +24,12 @@ pub(super) enum Request {
     /// The devices that are known.
     Discover,
     /// Show a code for so long.
-    PairShow { seconds: Option<u64> },
+    PairShow {
+        seconds: Option<u64>,
+        /// In the node's log as well: for a device whose log is the only thing that can be seen of it.
+        #[serde(default)]
+        log: bool,
+    },
     /// The code is good no more.
     PairHide,
     /// Wait for the end of the next pairing.
@@ -74,9 +80,14 @@ pub(super) async fn answer(request: Request, node: &NodeHandle, tokens: Option<&
         Request::Status => value(node.status().await),
         Request::Peers => value(peers(node).await),
         Request::Discover => value(node.devices().await),
-        Request::PairShow { seconds } => {
-            let lasts = seconds.map_or(WINDOW, Duration::from_secs);
-            value(node.show_code(lasts).await)
+        Request::PairShow { seconds, log } => {
+            let shown = node.show_code(seconds.map_or(WINDOW, Duration::from_secs)).await;
+            if let Ok(shown) = &shown
+                && log
+            {
+                warn!("pairing code {}, good for {} s", shown.code, shown.lasts.as_secs());
+            }
+            value(shown)
         }
         Request::PairHide => value(node.hide_code().await),
         Request::PairWait => value(node.paired().await),

@@ -242,14 +242,13 @@ struct IdArgs {
 #[derive(Debug, Args)]
 struct PairArgs {
     /// The device that shows a code: its name, device id, session id or address. The code is asked for, or read from standard input or
-    /// $CLASP_NODE_CODE; the text of the QR code will do as well
-    #[arg(required_unless_present = "show", conflicts_with = "show")]
+    /// $CLASP_NODE_CODE; the text of the QR code will do as well. Without it this device shows a code
     peer: Option<String>,
     /// Show a code on this device
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peer")]
     show: bool,
     /// Write the code to the log of the node that runs here, too: whoever reads that can pair with this device
-    #[arg(long, requires = "show")]
+    #[arg(long, conflicts_with = "peer")]
     to_log: bool,
     /// How long the code is good for
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=900))]

@@ -27,7 +27,7 @@ pub enum PairCallError {
     #[error("{MAX_PAIRS} devices are paired, and no more can be: forget one first")]
     Full,
     /// The peer has not announced that it can be paired now.
-    #[error("this peer shows no code: run `clasp-node pair --show` on that device first")]
+    #[error("this peer shows no code: run `clasp-node pair` on that device first")]
     NotShown,
     /// The router is not connected.
     #[error("{0} is not connected")]

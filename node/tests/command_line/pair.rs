@@ -41,7 +41,7 @@ impl Device {
     }
 
     fn show_with(&self, options: &[&str]) -> (Running, String) {
-        let show = ["pair", "--show", "--json", "--control", &self.socket];
+        let show = ["pair", "--json", "--control", &self.socket];
         let shows = Running::start(&[&show, options].concat());
         let shown: Value = serde_json::from_str(&shows.line()).unwrap();
         let field =
@@ -196,10 +196,10 @@ fn a_code_is_in_the_log_where_that_is_asked_for_and_not_otherwise() {
 #[test]
 fn pairing_needs_a_node_that_runs_and_says_so_before_a_code_is_typed() {
     let nowhere = socket("pair-nobody");
-    for args in [&["pair", "--show"][..], &["pair", "kitchen"]] {
+    for args in [&["pair"][..], &["pair", "--show"], &["pair", "kitchen"]] {
         let output = run(&[args, &["--control", &nowhere]].concat());
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains("no clasp-node runs here"), "{}", text(&output.stderr));
     }
-    assert_eq!(run(&["pair"]).status.code(), Some(2), "neither a peer nor --show");
+    assert_eq!(run(&["pair", "kitchen", "--show"]).status.code(), Some(2), "both at once");
 }

@@ -64,7 +64,7 @@ enum Command {
     /// Pair this device with another one, by a code that one of them shows and a person types into the other
     Pair(PairArgs),
     /// List the devices this one is paired with
-    Pairs(PairsArgs),
+    Pairs(PlaceArgs),
     /// Forget a paired device: it is a stranger again
     Forget(ForgetArgs),
     /// Call a paired device by another name
@@ -263,8 +263,9 @@ struct PairArgs {
     json: bool,
 }
 
+/// Where the node that runs here is asked, and what is changed where none does.
 #[derive(Debug, Args)]
-struct PairsArgs {
+struct PlaceArgs {
     #[command(flatten)]
     control: ControlArgs,
     #[command(flatten)]
@@ -279,7 +280,7 @@ struct ForgetArgs {
     /// Its name or device id, as `pairs` lists it
     name: String,
     #[command(flatten)]
-    pairs: PairsArgs,
+    pairs: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -289,7 +290,7 @@ struct RenameArgs {
     /// What it is to be called
     to: String,
     #[command(flatten)]
-    pairs: PairsArgs,
+    pairs: PlaceArgs,
 }
 
 #[derive(Debug, Args)]

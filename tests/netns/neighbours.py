@@ -7,6 +7,7 @@ import random
 import signal
 import time
 
+from devices import pair
 from processes import FOLDER, Process, until
 
 
@@ -49,22 +50,6 @@ class Device:
 
 def linked(*devices):
     return all(len(device.links()) == 1 for device in devices)
-
-
-def pair(shows, types, called):
-    """Pairs two devices as two people would; returns the machines' time."""
-    shown = shows.ask("pair", "--show", "--json")
-    _, event = shown.event("shown", 5)
-    begun = time.monotonic()
-    os.environ["CLASP_NODE_CODE"] = event["shown"]["code"]
-    typed = types.ask("pair", called, "--json")
-    del os.environ["CLASP_NODE_CODE"]
-    _, here = typed.event("paired", 15)
-    took = time.monotonic() - begun
-    _, there = shown.event("paired", 5)
-    assert here["paired"]["check"] == there["paired"]["check"], (here, there)
-    assert took < 5, f"{took:.2f} s"
-    return took
 
 
 def transfer(receives, sends, called):

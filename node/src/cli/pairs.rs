@@ -6,7 +6,7 @@ use clasp_node::{Pair, Pairs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Failure, ForgetArgs, PairsArgs, RenameArgs, output};
+use super::{Failure, ForgetArgs, PlaceArgs, RenameArgs, output};
 
 #[derive(Deserialize)]
 struct Row {
@@ -16,7 +16,7 @@ struct Row {
     linked: bool,
 }
 
-pub(super) async fn list(args: PairsArgs) -> Result<(), Failure> {
+pub(super) async fn list(args: PlaceArgs) -> Result<(), Failure> {
     let listed = match ask(&args, &json!({"cmd": "pairs"})).await? {
         Some(listed) => listed,
         None => args.state.open(Access::Read)?.pairs.iter().map(row).collect(),
@@ -68,7 +68,7 @@ pub(super) async fn rename(args: RenameArgs) -> Result<(), Failure> {
 }
 
 /// `None` where no node runs.
-async fn ask(args: &PairsArgs, request: &Value) -> Result<Option<Value>, Failure> {
+async fn ask(args: &PlaceArgs, request: &Value) -> Result<Option<Value>, Failure> {
     match control::ask(&Place::choose(args.control.control.clone()), request).await {
         Ok(answer) => Ok(Some(answer)),
         Err(AskError::NotRunning(_) | AskError::Place(_)) => Ok(None),
@@ -78,7 +78,7 @@ async fn ask(args: &PairsArgs, request: &Value) -> Result<Option<Value>, Failure
 }
 
 fn change(
-    args: &PairsArgs,
+    args: &PlaceArgs,
     name: &str,
     change: impl FnOnce(&mut Pairs, &Pair) -> Result<Value, String>,
 ) -> Result<Value, Failure> {
@@ -95,7 +95,7 @@ fn row(pair: &Pair) -> Value {
     json!({"device": device, "name": name, "provisioned": provisioned, "linked": false})
 }
 
-fn told(args: &PairsArgs, what: &str, row: &Value) -> Result<(), Failure> {
+fn told(args: &PlaceArgs, what: &str, row: &Value) -> Result<(), Failure> {
     if args.json {
         output::object(row)?;
     } else {

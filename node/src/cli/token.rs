@@ -8,7 +8,7 @@ use router_lite::TokenScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ControlArgs, Failure, StateArgs, output};
+use super::{Failure, PlaceArgs, output};
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
@@ -21,7 +21,7 @@ enum TokenCommand {
     /// Make a token, and print it: it is kept nowhere, and cannot be shown again
     Add(AddArgs),
     /// List the tokens by their names
-    List(WhereArgs),
+    List(PlaceArgs),
     /// Take a token back: whoever uses it is disconnected
     Revoke(RevokeArgs),
 }
@@ -34,7 +34,7 @@ struct AddArgs {
     #[arg(long, value_name = "ACTION:PATTERN", required = true, value_delimiter = ',')]
     scope: Vec<TokenScope>,
     #[command(flatten)]
-    place: WhereArgs,
+    place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -42,18 +42,7 @@ struct RevokeArgs {
     /// Its name, as `token list` shows it
     name: String,
     #[command(flatten)]
-    place: WhereArgs,
-}
-
-#[derive(Debug, Args)]
-struct WhereArgs {
-    #[command(flatten)]
-    control: ControlArgs,
-    #[command(flatten)]
-    state: StateArgs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    place: PlaceArgs,
 }
 
 /// As the node tells them.
@@ -92,7 +81,7 @@ fn show(made: &Value, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn list(args: WhereArgs) -> Result<(), Failure> {
+async fn list(args: PlaceArgs) -> Result<(), Failure> {
     let listed = match args.ask(&json!({"cmd": "token_list"})).await? {
         Some(listed) => listed,
         None => {
@@ -131,7 +120,7 @@ async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-impl WhereArgs {
+impl PlaceArgs {
     /// `None` where no node runs.
     async fn ask(&self, request: &Value) -> Result<Option<Value>, Failure> {
         match control::ask(&Place::choose(self.control.control.clone()), request).await {

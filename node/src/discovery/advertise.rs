@@ -73,6 +73,18 @@ pub(super) struct Outgoing {
     pub(super) message: Vec<u8>,
 }
 
+impl Outgoing {
+    pub(super) fn new(link: Link, to: Option<SocketAddr>, packet: &Packet<'_>) -> Option<Self> {
+        match packet.build_bytes_vec_compressed() {
+            Ok(message) => Some(Self { link, to, message }),
+            Err(error) => {
+                warn!(error:% = error; "mDNS message not sent");
+                None
+            }
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Advertiser {
@@ -296,10 +308,7 @@ impl Advertiser {
     }
 
     fn push(&mut self, link: Link, to: Option<SocketAddr>, packet: Packet<'_>) {
-        match packet.build_bytes_vec_compressed() {
-            Ok(message) => self.out.push_back(Outgoing { link, to, message }),
-            Err(error) => warn!(error:% = error; "mDNS message not sent"),
-        }
+        self.out.extend(Outgoing::new(link, to, &packet));
     }
 }
 

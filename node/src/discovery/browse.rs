@@ -69,7 +69,6 @@ struct Instance {
     lives: Duration,
     refreshes: usize,
     missing: (u32, Instant),
-    told: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -243,7 +242,6 @@ impl Browser {
                     lives,
                     refreshes: 0,
                     missing: (0, now + MISSING_AFTER),
-                    told: false,
                 });
             }
         }
@@ -282,7 +280,6 @@ impl Browser {
                 known.host = host;
                 (known.heard, known.refreshes) = (now, 0);
                 known.lives = lives(record.ttl, rng);
-                self.changed |= !std::mem::replace(&mut known.told, true);
             }
             RData::TXT(txt) if record.ttl > 0 => {
                 let txt = read_txt(txt);
@@ -330,24 +327,19 @@ impl Browser {
         self.changed |= self.instances.len() < before;
         let mut asked: Vec<(Link, Vec<Question<'static>>)> = Vec::new();
         for instance in &mut self.instances {
-            let mut questions = Vec::new();
             if instance.refresh_at().is_some_and(|at| at <= now) {
                 instance.refreshes += 1;
-                questions
-                    .extend(dns::instance_name(&instance.name).map(|name| dns::question(name, QTYPE::ANY)));
             } else if instance.missing_at().is_some_and(|at| at <= now) {
                 instance.missing = (instance.missing.0 + 1, now + MISSING_EVERY);
-                questions
-                    .extend(dns::instance_name(&instance.name).map(|name| dns::question(name, QTYPE::ANY)));
+            } else {
+                continue;
             }
-            if let (false, Some((host, _)), true) =
-                (questions.is_empty(), &instance.host, instance.addresses.is_empty())
-            {
+            let Ok(name) = dns::instance_name(&instance.name) else { continue };
+            let mut questions = vec![dns::question(name, QTYPE::ANY)];
+            if let Some((host, _)) = instance.host.as_ref().filter(|_| instance.addresses.is_empty()) {
                 questions.push(dns::question(host.clone(), TYPE::A.into()));
             }
-            if !questions.is_empty() {
-                asked.push((instance.link, questions));
-            }
+            asked.push((instance.link, questions));
         }
         for (link, questions) in asked {
             self.send(link, dns::query(questions));
@@ -379,10 +371,7 @@ impl Browser {
     }
 
     fn send(&mut self, link: Link, packet: Packet<'_>) {
-        match packet.build_bytes_vec_compressed() {
-            Ok(message) => self.out.push_back(Outgoing { link, to: None, message }),
-            Err(error) => warn!(error:% = error; "mDNS query not sent"),
-        }
+        self.out.extend(Outgoing::new(link, None, &packet));
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Outgoing> {

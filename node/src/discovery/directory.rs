@@ -32,11 +32,12 @@ pub struct Found {
 }
 
 impl Found {
-    fn is_same(&self, other: &Sighting) -> bool {
-        match (self.device, other.device) {
+    /// Whether that is about this device.
+    fn is_same(&self, device: Option<DeviceId>, addresses: &[SocketAddr]) -> bool {
+        match (self.device, device) {
             (Some(own), Some(other)) => own == other,
             // A stock device tells nothing but its address.
-            (None, None) => self.addresses.iter().any(|address| other.addresses.contains(address)),
+            (None, None) => self.addresses.iter().any(|address| addresses.contains(address)),
             _ => false,
         }
     }
@@ -71,7 +72,7 @@ impl Directory {
     pub(super) fn update(&mut self, sightings: impl Iterator<Item = Sighting>, out: &mut VecDeque<Output>) {
         let mut found: Vec<Found> = Vec::new();
         for sighting in sightings {
-            match found.iter_mut().find(|known| known.is_same(&sighting)) {
+            match found.iter_mut().find(|known| known.is_same(sighting.device, &sighting.addresses)) {
                 Some(known) => known.add(&sighting),
                 None => {
                     let mut new = Found {
@@ -94,13 +95,7 @@ impl Directory {
             device.addresses.truncate(MAX_ADDRESSES);
             device.instance.take_if(|instance| *instance == device.name);
         }
-        let stays = |old: &Found| {
-            found.iter().any(|new| match (old.device, new.device) {
-                (Some(old), Some(new)) => old == new,
-                (None, None) => old.addresses.iter().any(|address| new.addresses.contains(address)),
-                _ => false,
-            })
-        };
+        let stays = |old: &Found| found.iter().any(|new| new.is_same(old.device, &old.addresses));
         for old in self.found.iter().filter(|old| !stays(old)) {
             out.push_back(Output::Lost(old.clone()));
         }

@@ -8,6 +8,7 @@ use smol::future::FutureExt;
 
 use super::devices::Device;
 use super::handle::NodeHandle;
+use super::service::Wanted;
 use super::websocket::{DEFAULT_PORT, RouterUrl};
 use crate::event::{PeerInfo, RouterId};
 use crate::node::PairCallError;
@@ -54,11 +55,11 @@ impl Meeting<'_> {
     async fn look(&mut self, node: &NodeHandle) -> Result<Option<PeerInfo>, String> {
         let text = |error: super::handle::Stopped| error.to_string();
         let peers = node.peers().await.map_err(text)?;
+        let called = Wanted::new(self.wanted, node).await.map_err(text)?;
         let at_address = |peer: &PeerInfo| {
             !self.typed.is_empty() && self.visited.iter().any(|(_, router)| *router == peer.router)
         };
-        let named: Vec<_> =
-            peers.iter().filter(|peer| is_called(peer, self.wanted) || at_address(peer)).collect();
+        let named: Vec<_> = peers.iter().filter(|peer| called.is(peer) || at_address(peer)).collect();
         self.seen |= !named.is_empty();
         let mut showing: Vec<&PeerInfo> = Vec::new();
         for peer in named.into_iter().filter(|peer| peer.pairing) {
@@ -144,11 +145,6 @@ async fn typed(wanted: &str) -> Vec<SocketAddr> {
         Some(url) => url.resolve().await.unwrap_or_default(),
         None => Vec::new(),
     }
-}
-
-fn is_called(peer: &PeerInfo, wanted: &str) -> bool {
-    let device = peer.device.map(|device| device.to_string());
-    peer.name.as_deref() == Some(wanted) || peer.session == wanted || device.as_deref() == Some(wanted)
 }
 
 fn describe(peer: &PeerInfo) -> String {

@@ -60,13 +60,17 @@ impl NodeArgs {
 }
 
 impl StateArgs {
+    pub(super) fn place(&self) -> StatePlace {
+        StatePlace::choose(self.state_dir.clone())
+    }
+
     pub(super) fn tokens(&self) -> TokenStore {
-        TokenStore::at(StatePlace::choose(self.state_dir.clone()))
+        TokenStore::at(self.place())
     }
 
     pub(super) fn open(&self, access: Access) -> Result<State, Failure> {
         let mut rng = StdRng::from_seed(driver::seed()?);
-        Ok(State::open(StatePlace::choose(self.state_dir.clone()), access, &mut rng)?)
+        Ok(State::open(self.place(), access, &mut rng)?)
     }
 }
 

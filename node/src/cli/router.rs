@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver;
+use clasp_node::driver::health::Health;
+use clasp_node::driver::supervisor::Supervisor;
 use clasp_node::driver::tokens::TokenDesk;
 use router_lite::{Config, RemoteAccess, Server};
 use smol::LocalExecutor;
@@ -37,6 +39,7 @@ impl RouterArgs {
 }
 
 pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+    let supervisor = Supervisor::from_environment();
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let tokens = args.state.tokens();
     let known = tokens.read()?;
@@ -44,10 +47,13 @@ pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'stati
     server.set_tokens(known.clone());
     let desk = TokenDesk::new(tokens, server.clone(), known);
     output::line(&format!("listening on ws://{}", server.local_addr()))?;
+    supervisor.ready(&format!("listening on ws://{}", server.local_addr()));
     let stopped = async {
         signals.next().await;
     };
-    server.run().or(stopped).or(desk.follow()).await;
+    let health = Health { router: Some(server.local_addr()), ..Health::default() };
+    server.run().or(stopped).or(desk.follow()).or(health.watch(&supervisor)).await;
+    supervisor.stopping();
     server.shutdown().await;
     Ok(())
 }

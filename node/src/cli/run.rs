@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
+use clasp_node::driver::health::Health;
 use clasp_node::driver::logs::LogRing;
 use clasp_node::driver::service::Service;
 use clasp_node::driver::store::Access;
+use clasp_node::driver::supervisor::Supervisor;
 use clasp_node::driver::tokens::TokenDesk;
 use log::{info, warn};
 use serde_json::json;
@@ -22,6 +24,7 @@ pub(super) async fn run(
     ring: Arc<LogRing>,
     executor: &Rc<LocalExecutor<'static>>,
 ) -> Result<(), Failure> {
+    let supervisor = Supervisor::from_environment();
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
     let builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
@@ -61,6 +64,12 @@ pub(super) async fn run(
             output::line(&format!("listening on ws://{address}"))?;
         }
     }
+    supervisor.ready(&running.router_addr.map_or_else(String::new, |at| format!("listening on ws://{at}")));
+    let health = Health {
+        node: Some(running.handle.clone()),
+        router: running.router_addr,
+        state: Some(args.node.state.place()),
+    };
     let serve = async {
         let mut lines = output::Lines::new();
         while let Some(event) = running.events.next().await {
@@ -75,7 +84,12 @@ pub(super) async fn run(
         signals.next().await;
         Ok(())
     };
-    let result = serve.or(stopped).await;
+    let watched = async {
+        health.watch(&supervisor).await;
+        Ok(())
+    };
+    let result = serve.or(stopped).or(watched).await;
+    supervisor.stopping();
     if let Some(answering) = answering {
         answering.cancel().await; // and the socket is gone with it
     }

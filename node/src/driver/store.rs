@@ -119,7 +119,8 @@ impl State {
     /// # Errors
     /// Only where going on would mean to be somebody else than before, or to trust what others wrote; see [`StoreError`].
     pub fn open(place: StatePlace, access: Access, rng: &mut impl Rng) -> Result<Self, StoreError> {
-        let (identity, pairs, shelf) = Shelf::open(Disk, place, access, rng)?;
+        let disk = Disk::around(place.directory.as_deref().ok());
+        let (identity, pairs, shelf) = Shelf::open(disk, place, access, rng)?;
         Ok(Self { identity, pairs, store: Store(shelf) })
     }
 }

@@ -11,7 +11,7 @@ use smol::Async;
 use super::Place;
 use super::connection::{deadline, within};
 use super::frames::{Frame, FrameReader, write_line};
-use super::place::PlaceError;
+use super::place::{self, PlaceError};
 use crate::limits::CONTROL_DEADLINE;
 
 /// More than any answer has.
@@ -22,10 +22,10 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 #[non_exhaustive]
 pub enum AskError {
     /// There is none.
-    #[error("no clasp-node runs here: nothing listens on {}; `clasp-node run` starts one", .0.display())]
+    #[error("no clasp-node runs here: nothing listens on {}; {}", .0.display(), advice())]
     NotRunning(PathBuf),
     /// There is no safe place where one could be.
-    #[error("no clasp-node runs here: {0}")]
+    #[error("no clasp-node runs here: {}; {}", .0, advice())]
     Place(#[from] PlaceError),
     /// It belongs to somebody else, most likely.
     #[error("cannot ask the node on {path}: {error}")]
@@ -38,6 +38,15 @@ pub enum AskError {
     /// It does not do that.
     #[error("the node declined: {0}")]
     Declined(String),
+}
+
+/// What to do where no node answers this user.
+fn advice() -> &'static str {
+    if place::is_service_elsewhere() {
+        "the one that runs as a service is root's to command: try again with `sudo`"
+    } else {
+        "`clasp-node run` starts one"
+    }
 }
 
 impl AskError {

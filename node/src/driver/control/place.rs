@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// Where the service has its socket. Only root can put anything into `/run`.
+const OF_SERVICE: &str = "/run/clasp-node";
+
 /// The socket's name in its directory.
 const NAME: &str = "control.sock";
 
@@ -26,7 +29,7 @@ pub struct PlaceError {
 }
 
 impl Place {
-    /// The given path, or where it is by default: in `$XDG_RUNTIME_DIR/clasp-node`, else for root in `/run/clasp-node`, else in
+    /// The given path, or where it is by default: for root in `/run/clasp-node`, else in `$XDG_RUNTIME_DIR/clasp-node`, else in
     /// `/tmp/clasp-node-UID`.
     #[must_use]
     pub fn choose(given: Option<PathBuf>) -> Self {
@@ -72,14 +75,22 @@ impl Place {
 }
 
 fn default_directory(runtime: Option<PathBuf>, uid: u32) -> PathBuf {
+    if uid == 0 {
+        return OF_SERVICE.into(); // root's commands are for the service, from whatever kind of session
+    }
     match runtime.filter(|directory| directory.is_absolute()) {
         Some(directory) => directory.join("clasp-node"),
-        None if uid == 0 => "/run/clasp-node".into(),
         None => format!("/tmp/clasp-node-{uid}").into(),
     }
 }
 
-/// A directory in `/tmp` can be anybody's.
+/// Whether a node runs as a service here, whose socket is not for this user.
+pub(super) fn is_service_elsewhere() -> bool {
+    !rustix::process::geteuid().is_root() && Path::new(OF_SERVICE).is_dir()
+}
+
+/// A directory in `/tmp` can be anybody's. The service's belongs to the service's user, whom root need not fear: only root could have
+/// made it.
 fn check(directory: &Path, uid: u32) -> Result<(), PlaceError> {
     let fault = |why: String| PlaceError { directory: directory.to_owned(), why };
     let found = match std::fs::symlink_metadata(directory) {
@@ -92,7 +103,8 @@ fn check(directory: &Path, uid: u32) -> Result<(), PlaceError> {
     if !found.is_dir() {
         return Err(fault("is not a directory".to_owned()));
     }
-    if found.uid() != uid {
+    let is_of_service = uid == 0 && directory == Path::new(OF_SERVICE);
+    if found.uid() != uid && !is_of_service {
         return Err(fault(format!("belongs to user {}", found.uid())));
     }
     if found.mode() & 0o077 != 0 {
@@ -113,6 +125,7 @@ mod tests {
         for (given, uid, want) in [
             (runtime("/run/user/1000"), 1000, "/run/user/1000/clasp-node"),
             (None, 0, "/run/clasp-node"),
+            (runtime("/run/user/0"), 0, "/run/clasp-node"),
             (None, 1000, "/tmp/clasp-node-1000"),
             (runtime("relative"), 1000, "/tmp/clasp-node-1000"),
             (runtime(""), 0, "/run/clasp-node"),

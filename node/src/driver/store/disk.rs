@@ -3,23 +3,61 @@
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use log::warn;
+use rustix::fs::OFlags;
 
 use super::files::{Attributes, Files};
 
 /// The file system of this machine.
+///
+/// Root acts for whoever owns the state directory: a service has a user of its own, whose files the administrator's commands read and
+/// change while it does not run. What is made there belongs to that user, or the service could not read it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Disk;
+pub(super) struct Disk {
+    process: u32,
+    /// Whose files these are.
+    user: u32,
+    group: u32,
+}
+
+impl Disk {
+    /// As far as it concerns a directory, which need not exist.
+    pub(super) fn around(directory: Option<&Path>) -> Self {
+        let (process, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let found =
+            directory.filter(|_| process == 0).and_then(|directory| std::fs::metadata(directory).ok());
+        match found {
+            Some(found) => Self { process, user: found.uid(), group: found.gid() },
+            None => Self { process, user: process, group },
+        }
+    }
+
+    /// Gives what root has just made to whom it is for.
+    fn hand_over(&self, file: File) -> io::Result<File> {
+        if self.user != self.process {
+            fchown(&file, Some(self.user), Some(self.group))?;
+        }
+        Ok(file)
+    }
+
+    /// That user could have put a link to anything there.
+    fn lock_file(&self, path: &Path) -> io::Result<File> {
+        let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
+        self.hand_over(options.open(path)?)
+    }
+}
 
 impl Files for Disk {
     type File = File;
     type Lock = File;
 
     fn user(&self) -> u32 {
-        rustix::process::geteuid().as_raw()
+        self.user
     }
 
     fn attributes(&self, path: &Path) -> io::Result<Option<Attributes>> {
@@ -76,7 +114,7 @@ impl Files for Disk {
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+        self.hand_over(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?)
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -104,23 +142,19 @@ impl Files for Disk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<File> {
-        let file = lock_file(path)?;
+        let file = self.lock_file(path)?;
         file.lock()?;
         Ok(file)
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<File>> {
-        let file = lock_file(path)?;
+        let file = self.lock_file(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
-}
-
-fn lock_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Whether what this user is to rely on could have been written by another one. Root may.

@@ -44,6 +44,14 @@ impl StatePlace {
     }
 }
 
+impl StatePlace {
+    /// Where the identity is, if it can be stored.
+    #[must_use]
+    pub fn identity_file(&self) -> Option<PathBuf> {
+        self.directory.as_ref().ok().map(|directory| directory.join(super::shelf::IDENTITY))
+    }
+}
+
 fn default_directory(surroundings: Surroundings) -> Result<PathBuf, String> {
     let Surroundings { service, state_home, home, user } = surroundings;
     let absolute =

@@ -13,7 +13,7 @@ use super::{Access, NotStored, StatePlace, Storage, StoreError, directory, repla
 use crate::identity::Identity;
 use crate::pairs::Pairs;
 
-const IDENTITY: &str = "identity.json";
+pub(super) const IDENTITY: &str = "identity.json";
 const PAIRS: &str = "pairs.json";
 
 /// Held while an identity is made, and no longer.

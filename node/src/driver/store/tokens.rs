@@ -59,7 +59,7 @@ impl TokenStore {
     /// That of this state directory.
     #[must_use]
     pub fn at(place: StatePlace) -> Self {
-        Self(TokenShelf { files: Disk, directory: place.directory })
+        Self(TokenShelf { files: Disk::around(place.directory.as_deref().ok()), directory: place.directory })
     }
 
     /// The tokens stored. There are none where there is no state directory.

@@ -1,0 +1,216 @@
+//! Whether a node does what it is there for: for the watchdog of a service manager, which starts it again when it does not.
+//!
+//! What strangers can do to a node must not look like an illness, or they could have it restarted: a router that is full, or refuses the
+//! session, answers, and that is all that is asked of it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use log::{info, warn};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use smol::Timer;
+
+use super::probe::{self, RouterFault};
+use super::store::{Access, State, StatePlace};
+use super::supervisor::Supervisor;
+use super::websocket::{DialError, RouterUrl, deadline};
+use super::{NodeHandle, seed};
+use crate::identity::DeviceId;
+
+/// How often the node is looked at before the watchdog's time is over: one look may fail.
+const LOOKS: u32 = 3;
+
+/// What a loopback session of a look is called.
+const NAME: &str = "watchdog";
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Illness {
+    /// The loop of the node does not turn.
+    Loop(Duration),
+    /// The router takes no session, not even one from this machine.
+    Router(String),
+    /// What the node is to be after a restart is not what it is now.
+    State(String),
+}
+
+impl fmt::Display for Illness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loop(waited) => write!(f, "the node has not answered for {waited:?}"),
+            Self::Router(why) => write!(f, "the router takes no session: {why}"),
+            Self::State(why) => write!(f, "the stored state is not that of this node: {why}"),
+        }
+    }
+}
+
+/// What is looked at.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The node.
+    pub node: Option<NodeHandle>,
+    /// Where the router in the process listens.
+    pub router: Option<SocketAddr>,
+    /// Where the identity of the node is, if it is stored.
+    pub state: Option<StatePlace>,
+}
+
+impl Health {
+    /// Looks at everything; each part may take `limit`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub async fn check(&self, limit: Duration) -> Result<(), Illness> {
+        let device = match &self.node {
+            Some(node) => {
+                let status = deadline(limit, node.status()).await;
+                let status = status.and_then(Result::ok).ok_or(Illness::Loop(limit))?;
+                Some((status.id, status.storage.identity_stored))
+            }
+            None => None,
+        };
+        if let Some(address) = self.router {
+            let url = RouterUrl::from(local(address));
+            answered(&probe::router(&url, NAME, "", limit).await)?;
+        }
+        match (&self.state, device) {
+            (Some(place), Some((device, true))) => stored(place, device),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the supervisor that all is well, for as long as it is and if it wants to know. Never returns.
+    pub async fn watch(self, supervisor: &Supervisor) {
+        let Some(limit) = supervisor.watchdog() else { return std::future::pending().await };
+        let mut watch = Watch::default();
+        loop {
+            let found = self.check(limit / LOOKS).await;
+            if watch.note(&found) {
+                supervisor.well();
+            }
+            Timer::after(limit / LOOKS).await;
+        }
+    }
+}
+
+/// Remembers what was found last, so that it is told once.
+#[derive(Debug, Default)]
+struct Watch {
+    ill: bool,
+}
+
+impl Watch {
+    /// Takes what was found; says whether the watchdog is to be fed.
+    fn note(&mut self, found: &Result<(), Illness>) -> bool {
+        match found {
+            Err(illness) if !self.ill => {
+                warn!("not well, and the service manager is not told otherwise: {illness}")
+            }
+            Ok(()) if self.ill => info!("well again"),
+            _ => {}
+        }
+        self.ill = found.is_err();
+        !self.ill
+    }
+}
+
+/// How to reach a listening address from this machine.
+fn local(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Whether a router has said anything at all. Not being let in is an answer.
+fn answered(found: &Result<String, RouterFault>) -> Result<(), Illness> {
+    let silent = match found {
+        Ok(_) | Err(RouterFault::Refused { .. } | RouterFault::Closed(_)) => return Ok(()),
+        // Something answered the request; that it came to nothing is what a full router does.
+        Err(RouterFault::Dial(DialError::NotWebSocket { .. } | DialError::NotClasp { .. })) => return Ok(()),
+        Err(fault) => fault.to_string(),
+    };
+    Err(Illness::Router(silent))
+}
+
+/// Whether the node would be the same after a restart.
+fn stored(place: &StatePlace, device: DeviceId) -> Result<(), Illness> {
+    let ill = |why: String| Illness::State(why);
+    let Some(file) = place.identity_file() else { return Ok(()) };
+    if !file.exists() {
+        return Err(ill(format!("{} is gone", file.display())));
+    }
+    let mut rng = StdRng::from_seed(seed().map_err(|error| ill(error.to_string()))?);
+    let state = State::open(place.clone(), Access::Read, &mut rng).map_err(|error| ill(error.to_string()))?;
+    let found = state.identity.id();
+    if found == device { Ok(()) } else { Err(ill(format!("{} is of {found}", file.display()))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn being_refused_is_an_answer_and_silence_is_none() {
+        let url = || RouterUrl::from(SocketAddr::from(([127, 0, 0, 1], 7330)));
+        let full = RouterFault::Refused { code: 503, text: "too many sessions".to_owned() };
+        let displaced = RouterFault::Closed("no reason given".to_owned());
+        let http = DialError::NotWebSocket { url: url(), why: "503".to_owned() };
+        for answer in [Ok("clasp-edge".to_owned()), Err(full), Err(displaced), Err(http.into())] {
+            assert_eq!(answered(&answer), Ok(()), "{answer:?}");
+        }
+        let limit = Duration::from_secs(1);
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for silence in [
+            RouterFault::Silent(limit),
+            DialError::Timeout(limit).into(),
+            DialError::Tcp { url: url(), error: refused }.into(),
+        ] {
+            assert!(matches!(answered(&Err(silence)), Err(Illness::Router(_))));
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_only_while_all_is_well() {
+        let mut watch = Watch::default();
+        let ill = Err(Illness::Loop(Duration::from_secs(1)));
+        assert_eq!(
+            [Ok(()), ill.clone(), ill, Ok(())].map(|found| watch.note(&found)),
+            [true, false, false, true]
+        );
+    }
+
+    #[test]
+    fn a_router_on_every_address_is_asked_on_the_loopback_one() {
+        for (listens, asked) in [
+            ("0.0.0.0:7330", "127.0.0.1:7330"),
+            ("[::]:7330", "[::1]:7330"),
+            ("10.0.0.5:7331", "10.0.0.5:7331"),
+        ] {
+            assert_eq!(local(listens.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn another_identity_than_the_running_one_is_an_illness() {
+        let directory = std::env::temp_dir().join(format!("clasp-node-health-{}", std::process::id()));
+        let place = StatePlace::choose(Some(directory.clone()));
+        let mut rng = StdRng::from_seed([7; 32]);
+        let state = State::open(place.clone(), Access::Write, &mut rng).unwrap();
+        let device = state.identity.id();
+        assert_eq!(stored(&place, device), Ok(()));
+
+        let other = crate::Identity::generate(&mut rng).unwrap().id();
+        assert!(stored(&place, other).unwrap_err().to_string().contains(&device.to_string()));
+        std::fs::remove_file(directory.join("identity.json")).unwrap();
+        let gone = stored(&place, device).unwrap_err().to_string();
+        assert!(gone.ends_with("identity.json is gone"), "{gone}");
+        assert!(!directory.join("identity.json").exists(), "and nobody else is made in its place");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

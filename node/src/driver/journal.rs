@@ -49,7 +49,8 @@ pub(super) fn note(event: &Event) {
         Event::Disconnected { link, peer, why } => info!("{link}: disconnected from {peer}: {why}"),
         Event::Paired { device, name, .. } => info!("paired with {name} ({device})"),
         Event::PairingFailed { why } => warn!("pairing: {why}"),
-        Event::Refused { peer, why } => warn!("offer of {peer} refused: {why}"),
+        // The node has warned of the first of them. A line for each would let strangers fill a disk.
+        Event::Refused { peer, why } => debug!("offer of {peer} refused: {why}"),
         _ => {}
     }
 }

@@ -7,6 +7,8 @@ mod doctor;
 mod ice;
 mod id;
 mod logs;
+#[cfg(feature = "manual")]
+mod manual;
 mod output;
 mod pair;
 mod pairs;
@@ -83,6 +85,10 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Show it working: a router and two nodes as three processes on this machine
     Demo(DemoArgs),
+    /// Write the man pages and the completions of shells
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
     /// One of the nodes of `demo`
     #[command(hide = true)]
     DemoNode(DemoNodeArgs),
@@ -403,6 +409,8 @@ pub(crate) fn main() -> ExitCode {
             Command::Ping(args) => ping::run(args, choice?, &executor).await,
             Command::Logs(args) => logs::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "manual")]
+            Command::Manual(args) => manual::run(&args, Cli::command()),
             Command::DemoNode(args) => demo::node(args, &executor).await,
         }
     }));

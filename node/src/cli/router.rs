@@ -51,7 +51,7 @@ pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'stati
     let stopped = async {
         signals.next().await;
     };
-    let health = Health { router: Some(server.local_addr()), ..Health::default() };
+    let health = Health { router: Some(server.clone()), ..Health::default() };
     server.run().or(stopped).or(desk.follow()).or(health.watch(&supervisor)).await;
     supervisor.stopping();
     server.shutdown().await;

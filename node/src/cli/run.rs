@@ -67,7 +67,7 @@ pub(super) async fn run(
     supervisor.ready(&running.router_addr.map_or_else(String::new, |at| format!("listening on ws://{at}")));
     let health = Health {
         node: Some(running.handle.clone()),
-        router: running.router_addr,
+        router: running.embedded_router().cloned(),
         state: Some(args.node.state.place()),
     };
     let serve = async {

@@ -1,15 +1,17 @@
 //! Whether a node does what it is there for: for the watchdog of a service manager, which starts it again when it does not.
 //!
-//! What strangers can do to a node must not look like an illness, or they could have it restarted: a router that is full, or refuses the
-//! session, answers, and that is all that is asked of it.
+//! What strangers can do to a node must not look like an illness, or they could have it restarted. A router that is full, or refuses the
+//! session, answers, and that is all that is asked of it. Where so many knock that ours waits in the system's queue behind theirs, it is
+//! enough that the queue moves.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use router_lite::Server;
 use smol::Timer;
 
 use super::probe::{self, RouterFault};
@@ -19,8 +21,12 @@ use super::websocket::{DialError, RouterUrl, deadline};
 use super::{NodeHandle, seed};
 use crate::identity::DeviceId;
 
-/// How often the node is looked at before the watchdog's time is over: one look may fail.
+/// How often the node is looked at before the watchdog's time is over. One look may fail, and the next one still feeds it in time.
 const LOOKS: u32 = 3;
+
+/// How long each part of a look may wait for its answer is this part of the watchdog's time: all of them together (the node's status, the
+/// dialling, the HELLO) take less than what lies between two looks.
+const PATIENCE: u32 = 12;
 
 /// What a loopback session of a look is called.
 const NAME: &str = "watchdog";
@@ -52,8 +58,8 @@ impl fmt::Display for Illness {
 pub struct Health {
     /// The node.
     pub node: Option<NodeHandle>,
-    /// Where the router in the process listens.
-    pub router: Option<SocketAddr>,
+    /// The router in the process.
+    pub router: Option<Server>,
     /// Where the identity of the node is, if it is stored.
     pub state: Option<StatePlace>,
 }
@@ -72,9 +78,11 @@ impl Health {
             }
             None => None,
         };
-        if let Some(address) = self.router {
-            let url = RouterUrl::from(local(address));
-            answered(&probe::router(&url, NAME, "", limit).await)?;
+        if let Some(router) = &self.router {
+            let url = RouterUrl::from(local(router.local_addr()));
+            let accepted = router.counters().connections;
+            let found = probe::router(&url, NAME, "", limit).await;
+            answered(&found, router.counters().connections > accepted)?;
         }
         match (&self.state, device) {
             (Some(place), Some((device, true))) => stored(place, device),
@@ -86,12 +94,14 @@ impl Health {
     pub async fn watch(self, supervisor: &Supervisor) {
         let Some(limit) = supervisor.watchdog() else { return std::future::pending().await };
         let mut watch = Watch::default();
+        let mut next = Instant::now();
         loop {
-            let found = self.check(limit / LOOKS).await;
+            let found = self.check(limit / PATIENCE).await;
             if watch.note(&found) {
                 supervisor.well();
             }
-            Timer::after(limit / LOOKS).await;
+            next = following(next, limit / LOOKS, Instant::now());
+            Timer::at(next).await;
         }
     }
 }
@@ -117,6 +127,12 @@ impl Watch {
     }
 }
 
+/// When to look again: at even distances, however long a look takes, and not at once several times after the machine was asleep.
+fn following(last: Instant, distance: Duration, now: Instant) -> Instant {
+    let next = last + distance;
+    if next < now { now + distance } else { next }
+}
+
 /// How to reach a listening address from this machine.
 fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -127,12 +143,14 @@ fn local(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Whether a router has said anything at all. Not being let in is an answer.
-fn answered(found: &Result<String, RouterFault>) -> Result<(), Illness> {
+/// Whether a router has said anything at all. Not being let in is an answer. So is silence while it `accepts` others: whoever opens
+/// connections faster than the router can have them go would otherwise decide when the service is restarted.
+fn answered(found: &Result<String, RouterFault>, accepts: bool) -> Result<(), Illness> {
     let silent = match found {
         Ok(_) | Err(RouterFault::Refused { .. } | RouterFault::Closed(_)) => return Ok(()),
         // Something answered the request; that it came to nothing is what a full router does.
         Err(RouterFault::Dial(DialError::NotWebSocket { .. } | DialError::NotClasp { .. })) => return Ok(()),
+        Err(RouterFault::Silent(_) | RouterFault::Dial(DialError::Timeout(_))) if accepts => return Ok(()),
         Err(fault) => fault.to_string(),
     };
     Err(Illness::Router(silent))
@@ -162,17 +180,31 @@ mod tests {
         let displaced = RouterFault::Closed("no reason given".to_owned());
         let http = DialError::NotWebSocket { url: url(), why: "503".to_owned() };
         for answer in [Ok("clasp-edge".to_owned()), Err(full), Err(displaced), Err(http.into())] {
-            assert_eq!(answered(&answer), Ok(()), "{answer:?}");
+            assert_eq!(answered(&answer, false), Ok(()), "{answer:?}");
         }
         let limit = Duration::from_secs(1);
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        for silence in [
-            RouterFault::Silent(limit),
-            DialError::Timeout(limit).into(),
-            DialError::Tcp { url: url(), error: refused }.into(),
-        ] {
-            assert!(matches!(answered(&Err(silence)), Err(Illness::Router(_))));
+        let closed = Err(DialError::Tcp { url: url(), error: refused }.into());
+        let waiting = || [Err(RouterFault::Silent(limit)), Err(DialError::Timeout(limit).into())];
+        for silence in waiting() {
+            assert!(matches!(answered(&silence, false), Err(Illness::Router(_))));
         }
+        for queued in waiting() {
+            assert_eq!(answered(&queued, true), Ok(()), "a stranger's crowd is ahead of us");
+        }
+        assert!(matches!(answered(&closed, true), Err(Illness::Router(_))), "nothing listens");
+    }
+
+    #[test]
+    fn a_look_that_fails_slowly_leaves_time_for_the_next_one() {
+        let watchdog = Duration::from_secs(60);
+        let slowest = (watchdog / PATIENCE) * 3 + Duration::from_millis(500); // and the goodbye
+        assert!(slowest < watchdog / LOOKS);
+        let begun = Instant::now();
+        let next = following(begun, watchdog / LOOKS, begun + slowest);
+        assert_eq!(next, begun + watchdog / LOOKS, "not later for it");
+        let late = begun + watchdog;
+        assert_eq!(following(begun, watchdog / LOOKS, late), late + watchdog / LOOKS);
     }
 
     #[test]

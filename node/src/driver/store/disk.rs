@@ -35,9 +35,14 @@ impl Disk {
         }
     }
 
-    /// Gives what root has just made to whom it is for.
+    /// Gives what root has just made to whom it is for. What has another name elsewhere was not made here: it may be a file of root's
+    /// that this user has put a second name to.
     fn hand_over(&self, file: File) -> io::Result<File> {
         if self.user != self.process {
+            let found = file.metadata()?;
+            if !found.is_file() || found.nlink() != 1 {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "is not a file of its own"));
+            }
             fchown(&file, Some(self.user), Some(self.group))?;
         }
         Ok(file)

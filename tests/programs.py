@@ -79,3 +79,13 @@ def stop_all():
     for program in Program.running:
         with contextlib.suppress(ProcessLookupError):
             program.child.kill()
+
+
+def until(what, condition, seconds):
+    """Waits for a condition, and returns what it returned."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not happen within {seconds} s")

@@ -126,6 +126,12 @@ impl Server {
         self.0.hub.counters()
     }
 
+    /// Whether one more session would be refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.hub.is_full()
+    }
+
     /// How much the router holds.
     #[must_use]
     pub fn counts(&self) -> Counts {

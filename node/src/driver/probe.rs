@@ -2,11 +2,14 @@
 
 mod datagrams;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::Message as WsMessage;
 use clasp_wire::Message;
 use clasp_wire::message::{Features, Hello};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::TcpStream;
 use smol::stream::StreamExt;
 
 pub use datagrams::{DatagramFault, MULTICAST_GROUP, broadcast, multicast, udp};
@@ -79,6 +82,25 @@ pub async fn router(
         log::debug!("goodbye to {url}: {error}");
     }
     answer
+}
+
+/// Has a router answer over HTTP, without a session; what it answers is no matter.
+///
+/// # Errors
+/// What was in the way. Dialling and the answer together may take `limit`.
+pub async fn http(address: SocketAddr, limit: Duration) -> Result<(), RouterFault> {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = [0; 64];
+        stream.read(&mut answer).await
+    };
+    match deadline(limit, asked).await {
+        Some(Ok(0)) => Err(closed("no answer")),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(DialError::Tcp { url: RouterUrl::from(address), error }.into()),
+        None => Err(DialError::Timeout(limit).into()),
+    }
 }
 
 /// What the router says to our HELLO, if that is what the frame is about.

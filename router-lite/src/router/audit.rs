@@ -34,6 +34,12 @@ pub struct Counts {
 }
 
 impl Router {
+    /// Whether one more session would be refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.sessions.len() >= self.config.max_sessions()
+    }
+
     /// How much the router holds.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -56,7 +56,7 @@ impl Router {
             Err(why) => return self.refuse_token(slot, why),
         };
         self.end_session(slot);
-        if self.sessions.len() >= self.config.max_sessions() {
+        if self.is_full() {
             let most = self.config.max_sessions();
             self.tally.note(self.now.instant, Refusal::Sessions, &most);
             self.reply_error(slot, 503, &format!("Session limit reached (max {most})"), None);

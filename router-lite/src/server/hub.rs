@@ -137,6 +137,10 @@ impl Hub {
         self.router.borrow().counters()
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.router.borrow().is_full()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.router.borrow().counts()
     }

@@ -32,11 +32,11 @@ fn run(certificate: &Certificate, text: &str) {
         connect_timeout: Duration::from_secs(10),
         send_buffer_bytes: 128 * 1024,
     };
-    if let Ok(mut peer) = Peer::answer(now, &setup, &mut rng, text) {
-        drain(now, &mut peer);
-        peer.handle_timeout(now + Duration::from_millis(50));
-        drain(now, &mut peer);
-    }
+    // What is no offer is no answer either, and found out before anything is set up for it.
+    let Ok(mut peer) = Peer::answer(now, &setup, &mut rng, text) else { return };
+    drain(now, &mut peer);
+    peer.handle_timeout(now + Duration::from_millis(50));
+    drain(now, &mut peer);
     let mut peer = Peer::offer(now, &setup, &mut rng, None);
     drain(now, &mut peer);
     peer.handle_answer(now, text);

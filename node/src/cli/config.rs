@@ -6,7 +6,7 @@ use clap::{ArgMatches, Subcommand};
 use serde_json::{Value, json};
 
 use super::settings::{self, ConfigFile, Effective, Kind, Origin};
-use super::{Failure, RunArgs, output};
+use super::{Failure, RunArgs, client, output};
 
 /// Secrets, which come from the environment alone, and are never shown.
 const SECRETS: [&str; 2] = ["CLASP_NODE_TURN_PASSWORD", "CLASP_NODE_TOKEN"];
@@ -26,7 +26,7 @@ pub(super) enum ConfigCommand {
 
 pub(super) fn run(command: ConfigCommand, matches: &ArgMatches, file: &ConfigFile) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Show(args) => show(&settings::effective(matches, file), file, args.json),
+        ConfigCommand::Show(args) => show(settings::effective(matches, file), file, args.json),
         ConfigCommand::Check { file: named } => {
             let is_given = named.is_some() || matches.contains_id("config");
             check(&ConfigFile::load(&named.unwrap_or_else(|| file.path.clone()), is_given))
@@ -37,26 +37,30 @@ pub(super) fn run(command: ConfigCommand, matches: &ArgMatches, file: &ConfigFil
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {
     let path = file.path.display();
-    match file.faults.split_last() {
-        None if file.path.exists() => output::line(&format!("{path}: fine"))?,
-        None => output::line(&format!("{path}: no such file, the defaults apply: fine"))?,
-        Some((_, _)) => {
+    match file.faults.is_empty() {
+        true if file.path.exists() => output::line(&format!("{path}: fine"))?,
+        true => output::line(&format!("{path}: no such file, the defaults apply: fine"))?,
+        false => {
             for fault in &file.faults {
                 output::line(&fault.to_string())?;
             }
-            return Err(Failure::Failed(format!("{path}: {} faults", file.faults.len())));
+            let (count, s) = (file.faults.len(), if file.faults.len() == 1 { "" } else { "s" });
+            return Err(Failure::Failed(format!("{path}: {count} fault{s}")));
         }
     }
     Ok(())
 }
 
-fn show(all: &[Effective], file: &ConfigFile, as_json: bool) -> Result<(), Failure> {
+fn show(mut all: Vec<Effective>, file: &ConfigFile, as_json: bool) -> Result<(), Failure> {
     let from = |origin: &Origin, key: &str| match origin {
         Origin::Default => "default".to_owned(),
         Origin::File(line) => format!("{}:{line}", file.path.display()),
         Origin::Environment(name) => (*name).to_owned(),
         Origin::Flag => format!("--{key}"),
     };
+    for one in all.iter_mut().filter(|one| one.setting.key == "name") {
+        one.values.get_or_insert_with(|| vec![client::host_name()]);
+    }
     let secrets = SECRETS.iter().filter(|name| std::env::var_os(name).is_some());
     if as_json {
         let mut settings: Vec<Value> = all

@@ -99,7 +99,19 @@ impl Setting {
 
     /// What holds where nobody says anything, for people.
     pub(super) fn default_text(&self) -> String {
-        self.otherwise.map_or_else(|| self.default.replace(['"'], ""), str::to_owned)
+        self.otherwise.map_or_else(|| self.default.replace('"', ""), str::to_owned)
+    }
+
+    /// The values where nobody says anything, if there are any.
+    fn default_values(&self) -> Option<Vec<String>> {
+        let text = self.otherwise.is_none().then(|| self.default_text())?;
+        match self.kind {
+            Kind::List(_) => {
+                let items = text.strip_prefix('[')?.strip_suffix(']')?;
+                Some(items.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
+            }
+            _ => Some(vec![text]),
+        }
     }
 }
 
@@ -235,6 +247,7 @@ pub(super) fn effective(matches: &ArgMatches, file: &ConfigFile) -> Vec<Effectiv
             let id = setting.id();
             let raw = leaf.try_get_raw(&id).ok()?;
             let values = raw.map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect());
+            let values = values.or_else(|| setting.default_values());
             let origin = match (leaf.value_source(&id), line(setting)) {
                 (Some(ValueSource::CommandLine), _) => Origin::Flag,
                 (Some(ValueSource::EnvVariable), _) => Origin::Environment(setting.env),

@@ -39,12 +39,18 @@ fn shown(command: &mut Command, setting: &str) -> (Value, String) {
 #[test]
 fn a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_default() {
     let nothing = file("nothing.toml", "");
-    let some = file("some.toml", "# how it is here\nrate = 7\nloopback = true\nrouter = [\"ws://a:1\", \"ws://b:2\"]\n");
+    let some = file(
+        "some.toml",
+        "# how it is here\nrate = 7\nloopback = true\nrouter = [\"ws://a:1\", \"ws://b:2\"]\n",
+    );
     let at = |line| format!("{}:{line}", some.display());
-    assert_eq!(shown(&mut with(&nothing), "rate"), (Value::Null, "default".to_owned()));
+    assert_eq!(shown(&mut with(&nothing), "rate"), ("1000".into(), "default".to_owned()));
     assert_eq!(shown(&mut with(&some), "rate"), ("7".into(), at(2)));
     let mut command = with(&some);
-    assert_eq!(shown(command.env("CLASP_NODE_RATE", "8"), "rate"), ("8".into(), "CLASP_NODE_RATE".to_owned()));
+    assert_eq!(
+        shown(command.env("CLASP_NODE_RATE", "8"), "rate"),
+        ("8".into(), "CLASP_NODE_RATE".to_owned())
+    );
     let mut command = with(&some);
     command.env("CLASP_NODE_RATE", "8").args(["config", "show", "--json", "--rate", "9"]);
     let all: Vec<Value> = serde_json::from_slice(&out(&mut command, 0).stdout).unwrap();

@@ -62,7 +62,7 @@ enum Command {
     Router(LoneRouterArgs),
     /// Show and check how `run` is configured: by file, environment and flags
     #[command(subcommand)]
-    Config(Box<config::ConfigCommand>),
+    Config(config::ConfigCommand),
     /// Show who this device is
     Id(IdArgs),
     /// Show how the node that runs here is, and its links
@@ -397,7 +397,7 @@ pub(crate) fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args, ring, reload, &executor).await,
             Command::Router(args) => router::run(args, reload, &executor).await,
-            Command::Config(command) => config::run(*command, &matches, &file),
+            Command::Config(command) => config::run(command, &matches, &file),
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
             Command::Doctor(args) => doctor::run(args, &executor).await,

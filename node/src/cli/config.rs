@@ -14,7 +14,7 @@ const SECRETS: [&str; 2] = ["CLASP_NODE_TURN_PASSWORD", "CLASP_NODE_TOKEN"];
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Show every setting of `run`, its value, and where that is from; with the flags of `run`, what they would make of it
-    Show(RunArgs),
+    Show(Box<RunArgs>),
     /// Say what is wrong with the configuration file, each fault on a line: file, line, field, value and what is allowed
     Check {
         /// The file [default: that of --config]

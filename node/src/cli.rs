@@ -1,6 +1,7 @@
 //! The command line: what it accepts, and which command does it.
 
 mod client;
+mod config;
 mod demo;
 mod discover;
 mod doctor;
@@ -16,10 +17,12 @@ mod peers;
 mod ping;
 mod progress;
 mod recv;
+mod reload;
 mod router;
 mod run;
 mod send;
 mod service;
+mod settings;
 mod status;
 mod token;
 
@@ -31,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clasp_node::driver::logs::LogRing;
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
@@ -42,9 +45,13 @@ use smol::LocalExecutor;
 #[derive(Debug, Parser)]
 #[command(name = "clasp-node", version)]
 struct Cli {
-    /// What to log, as in `info` or `clasp_node=debug`; goes to stderr [default: $RUST_LOG, or warn]
-    #[arg(long, global = true, value_name = "FILTER")]
+    /// What to log, as in `info` or `clasp_node=debug`; goes to stderr [default: $RUST_LOG, or what the configuration file says, or
+    /// warn]
+    #[arg(long, global = true, value_name = "FILTER", env = "CLASP_NODE_LOG", hide_env_values = true)]
     log: Option<String>,
+    /// The configuration file [default: /etc/clasp-node/config.toml, if there is one]
+    #[arg(long, global = true, value_name = "PATH", env = "CLASP_NODE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,6 +62,9 @@ enum Command {
     Run(RunArgs),
     /// Run only a router until interrupted
     Router(LoneRouterArgs),
+    /// Show and check how `run` is configured: by file, environment and flags
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Show who this device is
     Id(IdArgs),
     /// Show how the node that runs here is, and its links
@@ -374,26 +384,26 @@ impl<E: std::fmt::Display> From<E> for Failure {
 
 /// Parses the command line, runs the command, and turns its result into an exit status.
 pub(crate) fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let (matches, cli, file) = match settings::parse() {
+        Ok(parsed) => parsed,
+        Err(status) => return status,
+    };
     let choice = service::Choice::of(&matches);
-    let filter = cli.log.or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
+    let filter = settings::log_filter(&matches).0;
     if let Err(error) = env_filter::Builder::new().try_parse(&filter) {
         eprintln!("clasp-node: log filter {filter:?}: {error}");
         return ExitCode::from(2);
     }
     let ring = Arc::new(LogRing::default());
-    if let Err(error) =
-        logs::start(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)))
-    {
-        eprintln!("clasp-node: no log: {error}");
-    }
+    let log = logs::start(&filter, matches!(cli.command, Command::Run(_)).then(|| Arc::clone(&ring)));
+    let reload = reload::Reload::new(&matches, &file, log);
 
     let executor = Rc::new(LocalExecutor::new());
     let result = smol::block_on(executor.run(async {
         match cli.command {
-            Command::Run(args) => run::run(args, ring, &executor).await,
-            Command::Router(args) => router::run(args, &executor).await,
+            Command::Run(args) => run::run(args, ring, reload, &executor).await,
+            Command::Router(args) => router::run(args, reload, &executor).await,
+            Command::Config(command) => config::run(command, &matches, &file),
             Command::Id(args) => id::run(args),
             Command::Status(args) => status::run(args).await,
             Command::Doctor(args) => doctor::run(args, &executor).await,

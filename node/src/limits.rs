@@ -218,6 +218,9 @@ pub const MAX_PAIR_ADDRESS_BYTES: usize = 256;
 /// Longest file of the state directory that is read. [`MAX_PAIRS`] pairs with the longest names and addresses take 170 KB.
 pub const MAX_STATE_FILE_BYTES: usize = 256 * 1024;
 
+/// Longest configuration file that is read: ten times the one that is shipped.
+pub const MAX_CONFIG_FILE_BYTES: usize = 64 * 1024;
+
 /// Devices visited at once to be paired: each is a session with the router in it.
 pub const MAX_VISITS: usize = 4;
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "command_line/config.rs"]
+mod config;
 #[path = "command_line/doctor.rs"]
 mod doctor;
 #[path = "command_line/id.rs"]
@@ -38,6 +40,8 @@ fn program() -> Command {
         .env_remove("CLASP_NODE_TURN_PASSWORD")
         .env_remove("CLASP_NODE_CONTROL")
         .env_remove("CLASP_NODE_TOKEN")
+        // What the machine is configured to is no part of the test.
+        .env("CLASP_NODE_CONFIG", "/dev/null")
         .env("CLASP_NODE_STATE", state)
         // Each is a device of its own, and most tests are not about who trusts whom.
         .env("CLASP_NODE_TRUST", "open")

@@ -46,7 +46,8 @@ type Lines = smol::io::Lines<BufReader<ChildStdout>>;
 impl Demo<'_> {
     async fn show(args: &DemoArgs) -> Result<(), Failure> {
         let demo = Demo { args, begun: now() };
-        let (mut router, mut router_lines) = spawn("router", &["router", "--bind", "127.0.0.1:0"])?;
+        let (mut router, mut router_lines) =
+            spawn("router", &["router", "--config", "/dev/null", "--bind", "127.0.0.1:0"])?;
         let Some(line) = router_lines.next().await else {
             return Err(Failure::Failed("the router did not start".to_owned()));
         };
@@ -55,7 +56,8 @@ impl Demo<'_> {
         demo.say("router", &json!({"event": "listening", "url": url}))?;
 
         let bytes = (u64::from(args.size) * 1_000_000).to_string();
-        let node = ["demo-node", "--json", "--trust", "open", "--router", &url, "--name"];
+        let node =
+            ["demo-node", "--config", "/dev/null", "--json", "--trust", "open", "--router", &url, "--name"];
         let answerer_args = [&node[..], &[ANSWERER]].concat();
         let offerer_args = [&node[..], &[OFFERER, "--call", ANSWERER, "--bytes", &bytes]].concat();
         let (mut answerer, answerer_lines) = spawn(ANSWERER, &answerer_args)?;

@@ -21,21 +21,34 @@ pub(super) struct IceArgs {
     #[arg(long, value_name = "HOST[:PORT]")]
     stun: Vec<ServerAddress>,
     /// TURN server to relay where nothing else works; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]", requires = "turn_user")]
+    #[arg(long, value_name = "HOST[:PORT]")]
     turn: Vec<ServerAddress>,
     /// User on the TURN servers; the password is in $CLASP_NODE_TURN_PASSWORD, or in --turn-password-file
-    #[arg(long, value_name = "NAME", requires = "turn")]
+    #[arg(long, value_name = "NAME")]
     turn_user: Option<String>,
     /// File whose first line is the password on the TURN servers
-    #[arg(long, value_name = "FILE", requires = "turn")]
+    #[arg(long, value_name = "FILE")]
     turn_password_file: Option<PathBuf>,
     /// Tell peers the relayed address only, so that they do not learn ours
-    #[arg(long, requires = "turn")]
+    #[arg(long)]
     turn_only: bool,
 }
 
 impl IceArgs {
     pub(super) fn servers(&self) -> Result<Vec<IceServer>, Failure> {
+        // Not left to the parser: what the configuration file says does not count as given there.
+        let lone = [
+            (self.turn_user.is_some(), "turn-user"),
+            (self.turn_password_file.is_some(), "turn-password-file"),
+            (self.turn_only, "turn-only"),
+        ];
+        match (self.turn.is_empty(), lone.iter().find(|(is_set, _)| *is_set), &self.turn_user) {
+            (true, Some((_, option)), _) => {
+                return Err(Failure::Usage(format!("--{option} needs a TURN server: --turn")));
+            }
+            (false, _, None) => return Err(Failure::Usage("--turn needs a user: --turn-user".to_owned())),
+            _ => {}
+        }
         let mut servers: Vec<_> = self.stun.iter().cloned().map(IceServer::stun).collect();
         if let (Some(user), false) = (&self.turn_user, self.turn.is_empty()) {
             let password = self.password()?;

@@ -1,10 +1,11 @@
 //! `clasp-node logs`, and what it shows.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use clap::Args;
 use clasp_node::driver::control::{Conversation, Place};
 use clasp_node::driver::logs::{LogRing, Tee, max_level};
+use log::{Log, Metadata, Record};
 use serde_json::{Value, json};
 
 use super::client::interruptible;
@@ -74,21 +75,56 @@ fn utc(unix_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
+/// The logger of standard error, which can be exchanged while the program runs.
+pub(super) struct Exchange {
+    logger: RwLock<env_logger::Logger>,
+    has_ring: bool,
+}
+
+impl Exchange {
+    /// Logs by this filter from now on; a wrong one changes nothing.
+    pub(super) fn set(&self, filter: &str) -> Result<(), env_filter::ParseError> {
+        env_filter::Builder::new().try_parse(filter)?;
+        let logger = env_logger::Builder::new().parse_filters(filter).build();
+        let level = logger.filter();
+        *self.logger.write().unwrap_or_else(PoisonError::into_inner) = logger;
+        log::set_max_level(if self.has_ring { max_level(level) } else { level });
+        Ok(())
+    }
+
+    fn logger(&self) -> RwLockReadGuard<'_, env_logger::Logger> {
+        self.logger.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Exchange {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger().enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.logger().log(record);
+    }
+
+    fn flush(&self) {
+        self.logger().flush();
+    }
+}
+
 /// Logs to standard error, and what a node does to the ring as well.
-pub(super) fn start(filter: &str, ring: Option<Arc<LogRing>>) -> Result<(), log::SetLoggerError> {
+pub(super) fn start(filter: &str, ring: Option<Arc<LogRing>>) -> Arc<Exchange> {
     let logger = env_logger::Builder::new().parse_filters(filter).build();
     let level = logger.filter();
-    match ring {
-        Some(ring) => {
-            log::set_boxed_logger(Box::new(Tee::new(logger, ring)))?;
-            log::set_max_level(max_level(level));
-        }
-        None => {
-            log::set_boxed_logger(Box::new(logger))?;
-            log::set_max_level(level);
-        }
+    let exchange = Arc::new(Exchange { logger: RwLock::new(logger), has_ring: ring.is_some() });
+    let (boxed, level): (Box<dyn Log>, _) = match ring {
+        Some(ring) => (Box::new(Tee::new(Arc::clone(&exchange), ring)), max_level(level)),
+        None => (Box::new(Arc::clone(&exchange)), level),
+    };
+    match log::set_boxed_logger(boxed) {
+        Ok(()) => log::set_max_level(level),
+        Err(error) => eprintln!("clasp-node: no log: {error}"),
     }
-    Ok(())
+    exchange
 }
 
 #[cfg(test)]

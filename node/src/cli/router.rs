@@ -10,8 +10,8 @@ use clasp_node::driver::tokens::TokenDesk;
 use router_lite::{Config, RemoteAccess, Server};
 use smol::LocalExecutor;
 use smol::future::FutureExt;
-use smol::stream::StreamExt;
 
+use super::reload::Reload;
 use super::{Failure, LoneRouterArgs, Remote, RouterArgs, output};
 
 impl RouterArgs {
@@ -38,9 +38,13 @@ impl RouterArgs {
     }
 }
 
-pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'static>>) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: LoneRouterArgs,
+    reload: Reload,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<(), Failure> {
     let supervisor = Supervisor::from_environment();
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let mut signals = Signals::new([Signal::Hup, Signal::Int, Signal::Term])?;
     let tokens = args.state.tokens();
     let known = tokens.read()?;
     let server = Server::bind(args.router.config(None)?, driver::seed()?, Rc::clone(executor)).await?;
@@ -48,9 +52,7 @@ pub(super) async fn run(args: LoneRouterArgs, executor: &Rc<LocalExecutor<'stati
     let desk = TokenDesk::new(tokens, server.clone(), known);
     output::line(&format!("listening on ws://{}", server.local_addr()))?;
     supervisor.ready(&format!("listening on ws://{}", server.local_addr()));
-    let stopped = async {
-        signals.next().await;
-    };
+    let stopped = reload.until_stopped(&mut signals, Some(&desk));
     let health = Health { router: Some(server.clone()), ..Health::default() };
     server.run().or(stopped).or(desk.follow()).or(health.watch(&supervisor)).await;
     supervisor.stopping();

@@ -17,15 +17,17 @@ use smol::LocalExecutor;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
+use super::reload::Reload;
 use super::{Failure, RunArgs, client, output};
 
 pub(super) async fn run(
     args: RunArgs,
     ring: Arc<LogRing>,
+    reload: Reload,
     executor: &Rc<LocalExecutor<'static>>,
 ) -> Result<(), Failure> {
     let supervisor = Supervisor::from_environment();
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let mut signals = Signals::new([Signal::Hup, Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
     let builder = args.node.stored_builder(Access::Write)?.embedded_router(router);
     let mut builder = builder.resident(true).discovery(!args.no_discovery);
@@ -44,6 +46,7 @@ pub(super) async fn run(
     let running = client::start(builder.tokens(known.clone()), executor).await?;
     let desk = running.embedded_router().map(|server| Rc::new(TokenDesk::new(tokens, server.clone(), known)));
     let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
+    let desk_to_reload = desk.clone();
     let service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
     let answering = match control {
         Ok(control) => {
@@ -81,7 +84,7 @@ pub(super) async fn run(
         Ok(())
     };
     let stopped = async {
-        signals.next().await;
+        reload.until_stopped(&mut signals, desk_to_reload.as_deref()).await;
         Ok(())
     };
     let watched = async {
@@ -94,9 +97,7 @@ pub(super) async fn run(
         answering.cancel().await; // and the socket is gone with it
     }
     // A second signal ends the process at once.
-    let impatient = async {
-        signals.next().await;
-    };
+    let impatient = async { while let Some(Ok(Signal::Hup)) = signals.next().await {} };
     running.handle.shutdown().or(impatient).await;
     result
 }

@@ -150,12 +150,17 @@ impl TokenDesk {
             // Before it is read: a change in between is seen the next time.
             let stamp = self.store.stamp();
             if seen.replace(stamp) != Some(stamp) {
-                match self.reload() {
-                    Ok(()) => debug!("{} tokens are known", self.live.borrow().len()),
-                    Err(error) => warn!("the tokens stay as they were: {error}"),
-                }
+                self.look();
             }
             Timer::after(LOOK_EVERY).await;
+        }
+    }
+
+    /// Takes over what is stored, at once. What cannot be read or understood changes nothing.
+    pub fn look(&self) {
+        match self.reload() {
+            Ok(()) => debug!("{} tokens are known", self.live.borrow().len()),
+            Err(error) => warn!("the tokens stay as they were: {error}"),
         }
     }
 

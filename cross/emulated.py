@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The programs that ship, on an emulated board: found, paired, linked, a file carried over, and the same with a board of another kind.
 
-    cross/emulated.py FOLDER NATIVE_FOLDER [--file-mb N] [--figures FILE] [EMULATOR ARGUMENT...]
+    cross/emulated.py FOLDER NATIVE_FOLDER [--file-mb N] [--figures FILE] [--cipher NAME] [EMULATOR ARGUMENT...]
 
 FOLDER holds the programs of the target, NATIVE_FOLDER those of this machine. All traffic stays on the loopback interface. As root the
-DTLS handshakes are looked at as well: which cipher was agreed on. --figures adds what was measured to a JSON file.
+DTLS handshakes are looked at as well: two such boards are to agree on --cipher. --figures is a file for what was measured, as JSON.
 """
 import argparse
 import hashlib
@@ -117,7 +117,9 @@ def play(options, home, say):
     begun = time.monotonic()
     garden.order("ping", "kitchen", "-c", "1").finish()
     say("data channel open, and a ping", time.monotonic() - begun, "s")
-    say("cipher", cipher(), "")
+    found = cipher()
+    say("cipher", found, "")
+    assert not (watch and options.cipher) or found == options.cipher, f"{found}, and not {options.cipher}"
     say(f"{options.file_mb} MB", len(data) / 1e6 / carry(garden, kitchen, data, home), "MB/s")
 
     office = Board("office", options.native, [], home, url)
@@ -140,6 +142,7 @@ def main():
     parser.add_argument("native")
     parser.add_argument("--file-mb", type=int, default=2)
     parser.add_argument("--figures")
+    parser.add_argument("--cipher")
     parser.add_argument("emulator", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     figures = {}

@@ -13,8 +13,9 @@ use super::files::{Attributes, Files};
 
 /// The file system of this machine.
 ///
-/// Root acts for whoever owns the state directory: a service has a user of its own, whose files the administrator's commands read and
-/// change while it does not run. What is made there belongs to that user, or the service could not read it.
+/// Root acts for the service that owns the state directory: it has a user of its own, whose files the administrator's commands read and
+/// change while it does not run. What is made there belongs to that user, or the service could not read it. Any other directory that
+/// is not root's is refused to root, as to everybody else.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Disk {
     process: u32,
@@ -23,12 +24,17 @@ pub(super) struct Disk {
     group: u32,
 }
 
+/// Where systemd keeps the state of services that have users of their own. Only root can put anything into it.
+const OF_SERVICES: &str = "/var/lib/private";
+
 impl Disk {
     /// As far as it concerns a directory, which need not exist.
     pub(super) fn around(directory: Option<&Path>) -> Self {
         let (process, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let found =
-            directory.filter(|_| process == 0).and_then(|directory| std::fs::metadata(directory).ok());
+        let found = directory.filter(|_| process == 0).and_then(|directory| {
+            let place = std::fs::canonicalize(directory).ok()?;
+            place.starts_with(OF_SERVICES).then(|| std::fs::metadata(place).ok())?
+        });
         match found {
             Some(found) => Self { process, user: found.uid(), group: found.gid() },
             None => Self { process, user: process, group },

@@ -420,7 +420,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Logs(args) => logs::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             #[cfg(feature = "manual")]
-            Command::Manual(args) => manual::run(&args, Cli::command()),
+            Command::Manual(args) => manual::run(&args, <Cli as clap::CommandFactory>::command()),
             Command::DemoNode(args) => demo::node(args, &executor).await,
         }
     }));

@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use str0m::channel::SctpInitData;
+use str0m::change::SdpPendingOffer;
 
 use super::restart::Restart;
 use crate::event::LinkState;
 
 pub(super) enum State {
     Offering {
-        /// Our half of an SCTP association without a handshake, if that was offered.
-        snap: Option<SctpInitData>,
+        pending: SdpPendingOffer,
     },
     Checking {
         ice: bool,

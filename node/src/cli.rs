@@ -389,7 +389,7 @@ pub(crate) fn main() -> ExitCode {
         Err(status) => return status,
     };
     let choice = service::Choice::of(&matches);
-    let filter = settings::log_filter(&matches).0;
+    let filter = settings::log_filter(&matches, &file).0;
     if let Err(error) = env_filter::Builder::new().try_parse(&filter) {
         eprintln!("clasp-node: log filter {filter:?}: {error}");
         return ExitCode::from(2);

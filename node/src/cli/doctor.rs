@@ -158,15 +158,8 @@ fn routers_of(running: &Running) -> Vec<RouterUrl> {
 /// A router's address as `status` tells it.
 fn address(text: &str) -> Option<RouterUrl> {
     let Some(embedded) = text.strip_prefix("embedded router on ") else { return text.parse().ok() };
-    let mut listens: SocketAddr = embedded.parse().ok()?;
-    if listens.ip().is_unspecified() {
-        listens.set_ip(if listens.is_ipv4() {
-            [127, 0, 0, 1].into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    Some(RouterUrl::from(listens))
+    let listens: SocketAddr = embedded.parse().ok()?;
+    Some(RouterUrl::from(probe::local(listens)))
 }
 
 /// From each address to itself, and to the next one of its family. Not between IPv6 link-local ones: the way would have to name their

@@ -188,7 +188,9 @@ pub(super) fn parse() -> Result<(ArgMatches, Cli, ConfigFile), ExitCode> {
             return Err(ExitCode::FAILURE);
         }
     }
-    let matches = matches(&file).unwrap_or_else(|error| error.exit());
+    // Most commands find no file, and need not read the command line twice.
+    let matches =
+        if file.says_nothing() { first } else { matches(&file).unwrap_or_else(|error| error.exit()) };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     Ok((matches, cli, file))
 }
@@ -207,13 +209,13 @@ pub(super) enum Origin {
 }
 
 /// The filter of the log, and where it is from.
-pub(super) fn log_filter(matches: &ArgMatches) -> (String, Origin) {
+pub(super) fn log_filter(matches: &ArgMatches, file: &ConfigFile) -> (String, Origin) {
     let given = matches.get_one::<String>("log").cloned();
     match (given, matches.value_source("log"), std::env::var("RUST_LOG")) {
         (Some(filter), Some(ValueSource::CommandLine), _) => (filter, Origin::Flag),
         (Some(filter), Some(ValueSource::EnvVariable), _) => (filter, Origin::Environment("CLASP_NODE_LOG")),
         (_, _, Ok(filter)) => (filter, Origin::Environment("RUST_LOG")),
-        (Some(filter), ..) => (filter, Origin::File(0)),
+        (Some(filter), ..) => (filter, file.origin("log")),
         (None, ..) => ("warn".to_owned(), Origin::Default),
     }
 }
@@ -232,27 +234,21 @@ pub(super) fn effective(matches: &ArgMatches, file: &ConfigFile) -> Vec<Effectiv
     while let Some((_, sub)) = leaf.subcommand() {
         leaf = sub;
     }
-    let line = |setting: &Setting| file.entry(setting.key).map(|entry| entry.line);
     SETTINGS
         .iter()
         .filter_map(|setting| {
             if setting.key == "log" {
-                let (filter, origin) = log_filter(matches);
-                let origin = match origin {
-                    Origin::File(_) => line(setting).map_or(Origin::Default, Origin::File),
-                    other => other,
-                };
+                let (filter, origin) = log_filter(matches, file);
                 return Some(Effective { setting, values: Some(vec![filter]), origin });
             }
             let id = setting.id();
             let raw = leaf.try_get_raw(&id).ok()?;
             let values = raw.map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect());
             let values = values.or_else(|| setting.default_values());
-            let origin = match (leaf.value_source(&id), line(setting)) {
-                (Some(ValueSource::CommandLine), _) => Origin::Flag,
-                (Some(ValueSource::EnvVariable), _) => Origin::Environment(setting.env),
-                (_, Some(line)) => Origin::File(line),
-                _ => Origin::Default,
+            let origin = match leaf.value_source(&id) {
+                Some(ValueSource::CommandLine) => Origin::Flag,
+                Some(ValueSource::EnvVariable) => Origin::Environment(setting.env),
+                _ => file.origin(setting.key),
             };
             Some(Effective { setting, values, origin })
         })

@@ -2,7 +2,7 @@
 
 mod datagrams;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::Message as WsMessage;
@@ -84,6 +84,17 @@ pub async fn router(
     answer
 }
 
+/// How to reach a listening address from this machine.
+#[must_use]
+pub fn local(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Has a router answer over HTTP, without a session; what it answers is no matter.
 ///
 /// # Errors
@@ -121,4 +132,20 @@ fn closed(why: &str) -> RouterFault {
 /// A stranger's text as it may be shown on a terminal.
 fn plain(text: &str) -> String {
     text.replace(char::is_control, " ").chars().take(MAX_REASON_BYTES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_on_every_address_is_asked_on_the_loopback_one() {
+        for (listens, asked) in [
+            ("0.0.0.0:7330", "127.0.0.1:7330"),
+            ("[::]:7330", "[::1]:7330"),
+            ("10.0.0.5:7331", "10.0.0.5:7331"),
+        ] {
+            assert_eq!(local(listens.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
 }

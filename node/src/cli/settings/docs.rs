@@ -1,7 +1,5 @@
 //! The default file, made of the settings and the help of their flags.
 
-use std::fmt::Write;
-
 use clap::Command;
 
 use super::{SETTINGS, Setting, command};
@@ -26,10 +24,8 @@ pub(crate) fn example() -> String {
         let mark = if setting.otherwise.is_some() { "#" } else { "" };
         let help = help(&command, setting);
         // A setting without a default has an example, behind two marks.
-        match writeln!(text, "\n# {help}.\n# {expected}; {env}.{note}\n#{mark}{key} = {default}") {
-            Ok(()) => text,
-            Err(_) => text, // a String takes everything
-        }
+        text += &format!("\n# {help}.\n# {expected}; {env}.{note}\n#{mark}{key} = {default}\n");
+        text
     })
 }
 

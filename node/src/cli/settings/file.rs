@@ -9,7 +9,7 @@ use clasp_node::limits::{MAX_CONFIG_FILE_BYTES, MAX_ICE_SERVERS};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Kind, SETTINGS, Setting, command};
+use super::{Kind, Origin, SETTINGS, Setting, command};
 
 /// How alike a key must be to be what was meant.
 const ALIKE: f64 = 0.8;
@@ -105,6 +105,15 @@ impl ConfigFile {
     /// The entry of this setting.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.setting.key == key)
+    }
+
+    /// Where its value is from where neither a flag nor the environment has one.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.entry(key).map_or(Origin::Default, |entry| Origin::File(entry.line))
+    }
+
+    pub(super) fn says_nothing(&self) -> bool {
+        self.entries.is_empty()
     }
 
     fn fault(&mut self, line: Option<usize>, what: String) {

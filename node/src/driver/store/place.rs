@@ -42,9 +42,7 @@ impl StatePlace {
         };
         Self { directory, provisioned: PROVISIONED.into() }
     }
-}
 
-impl StatePlace {
     /// Where the identity is, if it can be stored.
     #[must_use]
     pub fn identity_file(&self) -> Option<PathBuf> {

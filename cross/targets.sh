@@ -14,7 +14,7 @@ say() {
 
 # Sets $target from a script's arguments; $usage is what it says of itself.
 take_arguments() {
-    target='' route=${route:-} only_programs=
+    target='' route='' only_programs=
     while (($#)); do
         case $1 in
             -h | --help) echo "$usage" && exit ;;
@@ -28,7 +28,6 @@ take_arguments() {
     done
     [[ -n $target ]] || { echo "$usage" >&2 && exit 2; }
     choose_target "$target"
-    choose_route "$target"
 }
 
 # Sets what is known of a target: Rust's name for it, Debian's, how it runs here, and the cipher that is the fastest there.
@@ -68,7 +67,7 @@ choose_route() {
 
 # Debian packages that are missing, installed where that is ours to do.
 need_packages() {
-    local missing=() sudo=
+    local missing=()
     for package in "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
     done
@@ -104,21 +103,21 @@ need_toolchain() {
     need_zig
 }
 
-# cargo for the target. $flags: for what is built for it; $crates: the part of Rust's library that is built on Debian's route.
+# cargo for the target; $flags are for what is built for it.
 cross_cargo() {
-    local command=$1
+    local command=$1 flags=${flags:-}
     shift
-    export "CARGO_TARGET_${upper}_RUSTFLAGS=${flags:-}"
     # Nothing here is C: a compiler for it must not be needed.
     export CC=/bin/false CXX=/bin/false
     if [[ $route == rustup ]]; then
+        export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags"
         [[ $triple == *-musl* ]] && export "CARGO_TARGET_${upper}_LINKER=rust-lld"
         cargo "$command" --target "$triple" "$@"
     else
-        export "CARGO_TARGET_${upper}_RUSTFLAGS=${flags:-} -Clink-self-contained=no" # zig brings what starts a program
+        export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags -Clink-self-contained=no" # zig brings what starts a program
         # Debian's is a released compiler, and what builds the library is not yet stable: the one thing that is let in here.
         RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc CARGO=/usr/bin/cargo \
             ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache PATH=$cache/zig/bin:/usr/bin:/bin \
-            cargo-zigbuild "$command" --target "$triple" "-Zbuild-std=${crates:-std,panic_abort}" -Zbuild-std-features= "$@"
+            cargo-zigbuild "$command" --target "$triple" -Zbuild-std=std,panic_abort -Zbuild-std-features= "$@"
     fi
 }

@@ -70,8 +70,13 @@ class Program:
         return time.monotonic() - begun
 
     def resident_kib(self):
-        with open(f"/proc/{self.child.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+        return figure(self.child.pid, "VmRSS")
+
+
+def figure(process, key):
+    """A number in /proc/PID/status; memory is in KiB there."""
+    with open(f"/proc/{process}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(f"{key}:"))
 
 
 def stop_all():
@@ -87,5 +92,5 @@ def until(what, condition, seconds):
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.01)
+        time.sleep(0.005)
     raise AssertionError(f"{what} did not happen within {seconds} s")

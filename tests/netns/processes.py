@@ -12,19 +12,12 @@ import time
 
 from networks import PREFIX
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from programs import until  # for who imports from here, too
+
 PROGRAMS = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release")
 ROUTER = "ws://10.77.0.1:7330"
 FOLDER = tempfile.TemporaryDirectory()  # for control sockets and state; gone at the end
-
-
-def until(what, condition, seconds):
-    """Waits for a condition, and returns what it returned."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def device(host):

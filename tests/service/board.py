@@ -81,7 +81,7 @@ def small_board():
         linked = time.monotonic() - begun
         out = f"{FOLDER.name}/received"
         receiver = Program(PROGRAM, "recv", "-o", out, env=device("board-kitchen"))
-        until("somebody receives", lambda: json.loads(ask("board-kitchen", "status", "--json")).get("receiving", True), 10)
+        receiver.says("waiting as", 10)
         begun = time.monotonic()
         environment = {**os.environ, **device("board-garden")}
         subprocess.run([PROGRAM, "send", "board-kitchen"], input=data, env=environment, check=True, timeout=60, capture_output=True)

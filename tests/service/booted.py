@@ -10,7 +10,6 @@ from programs import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNIT = os.path.join(HERE, "../../cross/debian/clasp-node.service")
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "clasp-edge")
 STATE = "/var/lib/clasp-node"
 
 
@@ -20,7 +19,7 @@ class Board:
     def __init__(self):
         self.root = os.path.join(FOLDER.name, "board")
         os.makedirs(self.root)
-        unpack(self.root)
+        subprocess.run([os.path.join(HERE, "../debian-12"), self.root], check=True)
         shutil.copy(PROGRAM, f"{self.root}/usr/bin/clasp-node")
         units = f"{self.root}/etc/systemd/system"
         shutil.copy(UNIT, units)
@@ -74,19 +73,6 @@ class Board:
         except subprocess.TimeoutExpired:
             self.container.kill()
             self.container.wait(10)
-
-
-def unpack(root):
-    """A minimal Debian 12, made once."""
-    base = f"{CACHE}/debian-12.tar"
-    if not os.path.exists(base):
-        os.makedirs(CACHE, exist_ok=True)
-        made = os.path.join(FOLDER.name, "debian")
-        include = "--include=systemd,systemd-sysv"
-        subprocess.run(["debootstrap", "--variant=minbase", include, "bookworm", made], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["tar", "-C", made, "-cf", f"{base}.new", "."], check=True)
-        os.replace(f"{base}.new", base)
-    subprocess.run(["tar", "-C", root, "-xf", base], check=True)
 
 
 def booted():

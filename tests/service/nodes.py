@@ -28,17 +28,10 @@ def node(name, *options, before=(), env=None, **more):
 
 
 def ask(name, *command, code=None, status=0):
-    """What a command says to the node of that name: its output and its log."""
+    """What a command says to the node of that name: its output and its log. It ends with this status, or with any if that is none."""
     env = {**os.environ, **device(name), **({"CLASP_NODE_CODE": code} if code else {})}
     done = subprocess.run([PROGRAM, *command], env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-    assert done.returncode == status, (command, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
-
-
-def said(*command):
-    """What a command says, however it ends."""
-    env = {**os.environ, **device("stranger")}
-    done = subprocess.run([PROGRAM, *command], env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert status is None or done.returncode == status, (command, done.returncode, done.stdout, done.stderr)
     return done.stdout + done.stderr
 
 

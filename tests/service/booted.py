@@ -9,6 +9,7 @@ from nodes import FOLDER, PROGRAM
 from programs import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+DEBIAN = os.path.join(HERE, "../debian-12")
 UNIT = os.path.join(HERE, "../../cross/debian/clasp-node.service")
 STATE = "/var/lib/clasp-node"
 
@@ -19,7 +20,7 @@ class Board:
     def __init__(self):
         self.root = os.path.join(FOLDER.name, "board")
         os.makedirs(self.root)
-        subprocess.run([os.path.join(HERE, "../debian-12"), self.root], check=True)
+        subprocess.run([DEBIAN, self.root], check=True)
         shutil.copy(PROGRAM, f"{self.root}/usr/bin/clasp-node")
         units = f"{self.root}/etc/systemd/system"
         shutil.copy(UNIT, units)

@@ -26,6 +26,13 @@ pub const MAX_REMOTE_CANDIDATES: usize = 16;
 /// Largest SDP we parse. Stock offers are below 1 KiB.
 pub const MAX_SDP_BYTES: usize = 16 * 1024;
 
+/// Longest identifier of a media section: it is repeated in each candidate we send. Browsers and stock clients use one digit.
+pub const MAX_MID_BYTES: usize = 64;
+
+/// Restarts of ICE on one connection. What ICE knew of the other side before each stays in memory until the connection ends, so one
+/// that moves around more than this is replaced by a fresh one.
+pub const MAX_RESTARTS: usize = 16;
+
 /// Longest correlation id. Stock ones are 110 bytes.
 pub const MAX_CORRELATION_ID_BYTES: usize = 256;
 

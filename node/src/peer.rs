@@ -17,6 +17,7 @@ pub(crate) mod control;
 mod crypto;
 mod data;
 mod datagrams;
+mod description;
 mod gathered;
 mod liveness;
 mod names;
@@ -29,11 +30,10 @@ mod tail;
 mod tally;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, trace};
-use str0m::{Candidate, CandidateKind, Input, Output, Rtc};
+use str0m::{Candidate, Input, Output, Rtc};
 
 pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
@@ -48,6 +48,7 @@ use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
 use channels::Channels;
 pub(crate) use datagrams::is_dtls;
+use description::{Description, Origin};
 use liveness::Liveness;
 use restart::Restarts;
 use state::State;
@@ -82,9 +83,9 @@ pub struct Peer {
     written: u64,
     /// What the other node is to be told of its messages.
     confirmation: Option<u64>,
-    /// The media section's identifier in our `Rtc`, and the one both sides write.
-    own_mid: String,
-    wire_mid: String,
+    /// What we say of ourselves in every description, and which was the last one.
+    described: Description,
+    origin: Origin,
     /// Our candidates.
     local: Vec<Candidate>,
     /// Only what is relayed is told to the peer.
@@ -96,8 +97,8 @@ pub struct Peer {
     waiting_candidates: heapless::Deque<String, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     /// Candidates that came by signal.
     trickled: usize,
-    /// The addresses ICE checks.
-    remote_addresses: heapless::Vec<(SocketAddr, CandidateKind), { crate::limits::MAX_REMOTE_CANDIDATES }>,
+    /// The candidates ICE checks.
+    remote: heapless::Vec<Candidate, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     /// Candidates whose address is not known yet.
     unresolved: heapless::Vec<names::Waiting, { crate::limits::MAX_REMOTE_CANDIDATES }>,
     channels: Channels,
@@ -380,7 +381,7 @@ impl Peer {
                 return self.end(now, Ended::Failed(why), Some(&reason));
             }
             State::Checking { ice: false, .. } => {
-                let remote_candidates = self.remote_addresses.len();
+                let remote_candidates = self.remote.len();
                 FailReason::Ice { timeout, remote_candidates, servers: Vec::new() }
             }
             State::Checking { dtls: false, .. } => {

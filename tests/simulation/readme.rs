@@ -45,6 +45,11 @@ fn the_readme_states_the_limits_that_are_in_force() {
         ),
         ("node: candidates per peer", node::MAX_REMOTE_CANDIDATES.to_string()),
         (
+            "node: session description, name of its media section",
+            format!("{} KiB, {} bytes", node::MAX_SDP_BYTES / 1024, node::MAX_MID_BYTES),
+        ),
+        ("node: restarts of ICE per connection", node::MAX_RESTARTS.to_string()),
+        (
             "node: candidates' names asked for at once, per second",
             format!("{}, {}", node::MAX_NAMES_ASKED, node::NAMES_PER_SECOND),
         ),

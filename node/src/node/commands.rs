@@ -12,7 +12,7 @@ use crate::event::{Channel, Event, LinkId, LinkState, Role, RouterId};
 use crate::identity::DeviceId;
 use crate::limits::MAX_SESSION_ID_BYTES;
 use crate::link::{Beginning, Link};
-use crate::peer::{NegotiationError, Peer, SendError};
+use crate::peer::{Peer, SendError};
 
 /// Why a link was not begun.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +39,6 @@ pub enum ConnectError {
     /// Too many links are connecting.
     #[error("{0} links are connecting, which is the limit")]
     TooManyInProgress(usize),
-    /// No offer could be made.
-    #[error(transparent)]
-    Negotiation(#[from] NegotiationError),
 }
 
 /// A link as it is now.
@@ -118,7 +115,7 @@ impl Node {
         let correlation_id = self.correlation_id(&own, session);
         let attempt = if self.local.config.routing.connects() {
             let edge = self.roster.find(router, session).is_some_and(|info| info.edge);
-            Some(Peer::offer(now, &self.local.setup(edge), &mut self.rng, None)?)
+            Some(Peer::offer(now, &self.local.setup(edge), &mut self.rng, None))
         } else {
             None
         };

@@ -102,16 +102,8 @@ impl Node {
         let resume = Resume { link: &of, generation };
         let offer = Peer::offer(now, &self.local.setup(true), &mut self.rng, Some(&resume));
         let Some(link) = self.links.get_mut(&id) else { return };
-        match offer {
-            Ok(peer) => {
-                debug!(link:% = id, attempt = generation; "another offer");
-                link.begin_attempt(peer, correlation_id, generation);
-            }
-            Err(error) => {
-                warn!(link:% = id, error:% = error; "no offer could be made");
-                link.postpone_attempt(now);
-            }
-        }
+        debug!(link:% = id, attempt = generation; "another offer");
+        link.begin_attempt(offer, correlation_id, generation);
     }
 
     /// A peer offers another connection for a link whose connection is lost.

@@ -275,10 +275,7 @@ impl Node {
 
 /// Whether a description is for the certificate that the device was paired with.
 fn is_pinned(pair: &Pair, sdp: &str) -> bool {
-    let digits =
-        |text: &str| text.strip_prefix("sha-256 ").map(|text| text.replace(':', "").to_ascii_lowercase());
-    let pinned: String = pair.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-    fingerprint(sdp).and_then(digits) == Some(pinned)
+    fingerprint(sdp).is_some_and(|shown| shown.hash_func == "sha-256" && shown.bytes == pair.fingerprint)
 }
 
 /// A signal to be sealed. Who sends it, to whom, and about which link is on the outside.

@@ -26,7 +26,7 @@ impl Peer {
     pub fn may_begin_with(&self, source: SocketAddr, datagram: &[u8]) -> bool {
         matches!(self.state, State::Checking { dtls: false, .. })
             && is_dtls(datagram)
-            && self.remote_addresses.iter().any(|(address, _)| *address == source)
+            && self.remote.iter().any(|candidate| candidate.addr() == source)
     }
 
     /// Whether a datagram from `source` to `destination` belongs to this link.

@@ -78,8 +78,8 @@ impl Peer {
             (false, true) => PathKind::Srflx,
             (false, false) => PathKind::Host,
         };
-        let known = self.remote_addresses.iter().find(|(address, _)| *address == remote);
-        let remote_kind = match known.map(|(_, kind)| *kind) {
+        let known = self.remote.iter().find(|candidate| candidate.addr() == remote);
+        let remote_kind = match known.map(Candidate::kind) {
             Some(CandidateKind::Host) => PathKind::Host,
             Some(CandidateKind::ServerReflexive) => PathKind::Srflx,
             Some(CandidateKind::Relayed) => PathKind::Relay,

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use clasp_wire::p2p::CandidateInit;
 use log::debug;
 use rand::{Rng, RngExt};
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::channel::{ChannelConfig, Reliability};
+use str0m::channel::{ChannelConfig, Reliability, SctpInitData};
 use str0m::config::DtlsVersion;
 use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use super::candidate::{self, Parsed};
 use super::channels::Channels;
+use super::description::{DEFAULT_MID, Description, Origin, SdpFault, SetupRole};
 use super::liveness::Liveness;
 use super::restart::Restarts;
 use super::sdp::{self, Resume};
@@ -28,9 +28,6 @@ use crate::limits::{
     SCTP_SEND_BUFFER_BYTES,
 };
 use crate::wake::Wake;
-
-/// The media section's identifier in our offers, and in the candidates of both sides (reference §9.4).
-const MID: &str = "0";
 
 /// RFC 8445 §5.3 asks for at least 4 and 22 characters; these carry 47 and 142 bits.
 const UFRAG_CHARS: usize = 8;
@@ -59,10 +56,10 @@ pub struct Setup<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
-    /// The description was refused before it was parsed.
+    /// The description cannot be used.
     #[error(transparent)]
-    Sdp(#[from] sdp::SdpFault),
-    /// The description does not parse, or asks for what we do not do.
+    Sdp(#[from] SdpFault),
+    /// What it asks for is not what we do.
     #[error("SDP: {0}")]
     Rejected(String),
 }
@@ -70,35 +67,23 @@ pub enum NegotiationError {
 impl Peer {
     /// Starts a link by making an offer. Local candidates are in it and are trickled as well. `resume` names the link whose
     /// connection is lost, if this is to be another one for it.
-    ///
-    /// # Errors
-    /// When str0m cannot make one, which no input has been seen to cause.
-    pub fn offer(
-        now: Instant,
-        setup: &Setup<'_>,
-        rng: &mut impl Rng,
-        resume: Option<&Resume<'_>>,
-    ) -> Result<Self, NegotiationError> {
+    #[must_use]
+    pub fn offer(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng, resume: Option<&Resume<'_>>) -> Self {
         let mut rtc = build(now, setup, rng);
         let candidates = add_known_candidates(&mut rtc, setup);
-        let mut changes = rtc.sdp_api();
-        for channel in [Channel::Stream, Channel::Reliable] {
-            changes.add_channel_with_config(config(channel));
-        }
-        let (offer, pending) =
-            changes.apply().ok_or_else(|| NegotiationError::Rejected("no change to offer".to_owned()))?;
-        let text = offer.to_sdp_string();
-        let mid = sdp::mid(&text).unwrap_or(MID).to_owned();
-        let text = sdp::with_mid(&text, MID);
-        let text = resume.map_or_else(|| text.clone(), |resume| sdp::as_resume(&text, resume));
+        rtc.direct_api().set_ice_controlling(true);
+        // A stock answerer may not know it: it is not told of it.
+        let (snap, sctp_init) = setup.edge.then(sctp_init).flatten().unzip();
+        let described = describe(&mut rtc, SetupRole::ActPass, sctp_init, DEFAULT_MID);
 
-        let mut peer = Self::new(now, setup, rtc, Role::Offerer, State::Offering { pending });
-        (peer.own_mid, peer.wire_mid) = (mid, MID.to_owned());
+        let mut peer = Self::new(now, setup, rtc, rng, Role::Offerer, State::Offering { snap }, described);
+        peer.local = candidates;
+        let text = peer.describe_again(None);
+        let text = resume.map_or_else(|| text.clone(), |resume| sdp::as_resume(&text, resume));
         peer.out.push_back(PeerOutput::State(LinkState::Offering));
         peer.signal(OutSignal::Offer(text), Step::OfferSent);
-        peer.trickle(&candidates);
-        peer.local = candidates;
-        Ok(peer)
+        peer.trickle_all();
+        peer
     }
 
     /// Starts a link by answering `offer`.
@@ -111,29 +96,42 @@ impl Peer {
         rng: &mut impl Rng,
         offer: &str,
     ) -> Result<Self, NegotiationError> {
-        sdp::check(offer)?;
-        let (description, remote_candidates) = sdp::split_candidates(offer);
-        let parsed = SdpOffer::from_sdp_string(&description).map_err(rejected)?;
+        let remote = Description::parse(offer)?;
         let mut rtc = build(now, setup, rng);
         let candidates = add_known_candidates(&mut rtc, setup);
-        let answer = rtc.sdp_api().accept_offer(parsed).map_err(rejected)?;
+        // The side that offers is the one that decides, unless it cannot (RFC 8445 §6.1.1).
+        rtc.direct_api().set_ice_controlling(remote.ice_lite);
+        let (snap, sctp_init) = remote.sctp_init.is_some().then(sctp_init).flatten().unzip();
+        let (snap, sctp_init) = snap.and_then(|snap| with_remote(snap, &remote)).zip(sctp_init).unzip();
+        let role = remote.setup.counterpart();
+        let described = describe(&mut rtc, role, sctp_init, &remote.mid);
+        start(&mut rtc, &remote, role, snap)?;
 
         let state = State::Checking { ice: false, dtls: false };
-        let mut peer = Self::new(now, setup, rtc, Role::Answerer, state);
-        peer.max_message = sdp::max_message_size(offer);
-        peer.fingerprint = sdp::fingerprint(offer).map(str::to_owned);
+        let mut peer = Self::new(now, setup, rtc, rng, Role::Answerer, state, described);
+        peer.local = candidates;
+        let text = peer.describe_again(None);
+        peer.max_message = remote.message_limit();
+        peer.fingerprint = Some(remote.fingerprint_text());
         peer.out.push_back(PeerOutput::State(LinkState::Checking));
         peer.out.push_back(PeerOutput::Step(Step::OfferReceived));
-        peer.signal(OutSignal::Answer(answer.to_sdp_string()), Step::AnswerSent);
-        sdp::mid(offer).unwrap_or(MID).clone_into(&mut peer.wire_mid);
-        peer.own_mid.clone_from(&peer.wire_mid);
-        peer.trickle(&candidates);
-        peer.local = candidates;
-        peer.add_described_candidates(&remote_candidates);
+        peer.signal(OutSignal::Answer(text), Step::AnswerSent);
+        peer.trickle_all();
+        peer.add_described_candidates(&remote.candidates);
         Ok(peer)
     }
 
-    fn new(now: Instant, setup: &Setup<'_>, rtc: Rtc, role: Role, state: State) -> Self {
+    fn new(
+        now: Instant,
+        setup: &Setup<'_>,
+        rtc: Rtc,
+        rng: &mut impl Rng,
+        role: Role,
+        state: State,
+        described: Description,
+    ) -> Self {
+        // RFC 8829 §5.2.1 wants at most 63 bits.
+        let origin = Origin { id: rng.random::<u64>() >> 2, version: 0 };
         Self {
             rtc,
             role,
@@ -145,15 +143,15 @@ impl Peer {
             tail: TailProbe::default(),
             written: 0,
             confirmation: None,
-            own_mid: String::new(),
-            wire_mid: String::new(),
+            described,
+            origin,
             local: Vec::new(),
             turn_only: setup.turn_only,
             on_loopback: setup.addresses.iter().any(|address| address.ip().is_loopback()),
             restarts: Restarts::default(),
             waiting_candidates: heapless::Deque::new(),
             trickled: 0,
-            remote_addresses: heapless::Vec::new(),
+            remote: heapless::Vec::new(),
             unresolved: heapless::Vec::new(),
             channels: Channels::new(),
             max_message: MAX_SEND_MESSAGE_BYTES,
@@ -176,38 +174,49 @@ impl Peer {
             _ => return debug!("answer ignored: none is awaited"),
         }
         let checking = State::Checking { ice: false, dtls: false };
-        let State::Offering { pending } = std::mem::replace(&mut self.state, checking) else { return };
-        self.fingerprint = sdp::fingerprint(answer).map(str::to_owned);
+        let State::Offering { snap } = std::mem::replace(&mut self.state, checking) else { return };
+        let remote = match Description::parse(answer) {
+            Ok(remote) => remote,
+            Err(error) => return self.end_unusable(now, error.to_string()),
+        };
+        self.fingerprint = Some(remote.fingerprint_text());
         if self.wanted_fingerprint.is_some() && self.fingerprint != self.wanted_fingerprint {
             let why = FailReason::BadAnswer("its certificate is another one than before".to_owned());
             return self.end(now, super::Ended::Failed(why), Some("another certificate than before"));
         }
-        let remote_candidates = match self.apply_answer(pending, answer) {
-            Ok(candidates) => candidates,
-            Err(error) => {
-                let why = FailReason::BadAnswer(error.to_string());
-                return self.end(now, super::Ended::Failed(why), Some("unusable answer"));
-            }
-        };
-        self.max_message = sdp::max_message_size(answer);
+        self.described.setup = remote.setup.counterpart();
+        let snap = snap.and_then(|snap| with_remote(snap, &remote));
+        if snap.is_none() {
+            self.described.sctp_init = None;
+        }
+        if let Err(error) = start(&mut self.rtc, &remote, self.described.setup, snap) {
+            return self.end_unusable(now, error.to_string());
+        }
+        for channel in [Channel::Stream, Channel::Reliable] {
+            self.rtc.direct_api().create_data_channel(config(channel));
+        }
+        self.max_message = remote.message_limit();
         self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
         self.enter(State::Checking { ice: false, dtls: false });
-        self.add_described_candidates(&remote_candidates);
+        self.add_described_candidates(&remote.candidates);
         self.add_waiting_candidates();
     }
 
-    /// Has str0m take an answer, and returns the candidates in it.
-    pub(super) fn apply_answer<'a>(
-        &mut self,
-        pending: SdpPendingOffer,
-        answer: &'a str,
-    ) -> Result<Vec<&'a str>, NegotiationError> {
-        sdp::check(answer)?;
-        let (description, candidates) = sdp::split_candidates(answer);
-        let parsed =
-            SdpAnswer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid)).map_err(rejected)?;
-        self.rtc.sdp_api().accept_answer(pending, parsed).map_err(rejected)?;
-        Ok(candidates)
+    fn end_unusable(&mut self, now: Instant, why: String) {
+        self.end(now, super::Ended::Failed(FailReason::BadAnswer(why)), Some("unusable answer"));
+    }
+
+    /// The text of our next description: with other credentials, if ICE is to start over, and with the candidates we have by now.
+    pub(super) fn describe_again(&mut self, credentials: Option<&IceCreds>) -> String {
+        let credentials = credentials.unwrap_or(&self.described.credentials).clone();
+        let with_ufrag = |candidate: &Candidate| {
+            let mut candidate = candidate.clone();
+            candidate.set_ufrag(&credentials.ufrag);
+            candidate.to_sdp_string()
+        };
+        let candidates = self.local.iter().map(with_ufrag).collect();
+        self.origin.version += 1;
+        Description { credentials, candidates, ..self.described.clone() }.write(self.origin)
     }
 
     /// Takes the candidates that came before the answer they belong to.
@@ -261,7 +270,7 @@ impl Peer {
     }
 
     /// Takes the candidates of a description. They are usually trickled as well, and counted then.
-    pub(super) fn add_described_candidates(&mut self, lines: &[&str]) {
+    pub(super) fn add_described_candidates(&mut self, lines: &[String]) {
         for line in lines {
             let added = match candidate::parse_line(line) {
                 Ok(Parsed::At(candidate)) => self.add(candidate),
@@ -293,10 +302,10 @@ impl Peer {
 
     /// Has ICE check a candidate, unless it already does. Says whether there was room.
     fn check(&mut self, candidate: Candidate) -> bool {
-        if self.remote_addresses.iter().any(|(address, _)| *address == candidate.addr()) {
+        if self.remote.iter().any(|known| known.addr() == candidate.addr()) {
             return true;
         }
-        if self.remote_addresses.push((candidate.addr(), candidate.kind())).is_err() {
+        if self.remote.push(candidate.clone()).is_err() {
             return false;
         }
         self.rtc.add_remote_candidate(candidate);
@@ -308,12 +317,18 @@ impl Peer {
         self.out.push_back(PeerOutput::Step(step));
     }
 
+    /// Tells all our candidates.
+    pub(super) fn trickle_all(&mut self) {
+        let local = std::mem::take(&mut self.local);
+        self.trickle(&local);
+        self.local = local;
+    }
+
     pub(super) fn trickle(&mut self, candidates: &[Candidate]) {
         if matches!(&self.state, State::Restarting(restart) if restart.awaits_answer()) {
             return; // all of them are told when it is here: before, the peer has no use for the new credentials
         }
-        let mid = self.wire_mid.clone();
-        let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        let (mid, ufrag) = (self.described.mid.clone(), self.described.credentials.ufrag.clone());
         for candidate in candidates {
             // Each restart makes new credentials, and a candidate that names old ones is refused.
             let mut candidate = candidate.clone();
@@ -339,9 +354,8 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
             pass: random_text(rng, PASSWORD_CHARS),
         })
         .clear_codecs()
-        // A stock offerer may know neither; as answerer it is told of neither.
+        // A stock offerer may not know the newer one.
         .set_dtls_version(if setup.edge { DtlsVersion::Auto } else { DtlsVersion::Dtls12 })
-        .set_snap_enabled(setup.edge)
         .set_sctp_max_buffered_amount(setup.send_buffer_bytes.max(SCTP_SEND_BUFFER_BYTES / 2))
         .set_sctp_max_message_size(u32::try_from(MAX_RECEIVE_MESSAGE_BYTES).unwrap_or(u32::MAX))
         .build(now);
@@ -351,6 +365,59 @@ fn build(now: Instant, setup: &Setup<'_>, rng: &mut impl Rng) -> Rtc {
         debug!(error:% = error; "no first timeout");
     }
     rtc
+}
+
+/// What we say of ourselves, but for the candidates.
+fn describe(rtc: &mut Rtc, role: SetupRole, sctp_init: Option<String>, mid: &str) -> Description {
+    let fingerprint = rtc.direct_api().local_dtls_fingerprint().clone();
+    let credentials = rtc.direct_api().local_ice_credentials();
+    Description {
+        mid: mid.to_owned(),
+        credentials,
+        ice_lite: false,
+        fingerprint,
+        setup: role,
+        max_message_size: Some(MAX_RECEIVE_MESSAGE_BYTES),
+        sctp_init,
+        candidates: Vec::new(),
+    }
+}
+
+/// Our half of an SCTP association that needs no handshake, and how a description tells it.
+fn sctp_init() -> Option<(SctpInitData, String)> {
+    let mut snap = SctpInitData::new();
+    match snap.local_init_string() {
+        Ok(text) => Some((snap, text)),
+        Err(error) => {
+            debug!(error:% = error; "SCTP will do a handshake");
+            None
+        }
+    }
+}
+
+/// Both halves, if the other side told its own.
+fn with_remote(mut snap: SctpInitData, remote: &Description) -> Option<SctpInitData> {
+    snap.set_remote_init_string(remote.sctp_init.as_ref()?).ok()?;
+    Some(snap)
+}
+
+/// Starts ICE, DTLS and SCTP with whoever describes itself so.
+fn start(
+    rtc: &mut Rtc,
+    remote: &Description,
+    role: SetupRole,
+    snap: Option<SctpInitData>,
+) -> Result<(), NegotiationError> {
+    let active = role == SetupRole::Active;
+    let mut rtc = rtc.direct_api();
+    rtc.set_remote_ice_credentials(remote.credentials.clone());
+    rtc.set_remote_fingerprint(remote.fingerprint.clone());
+    rtc.start_dtls(active).map_err(rejected)?;
+    match snap {
+        Some(both) => rtc.start_sctp_with_snap(active, both).map_err(rejected)?,
+        None => rtc.start_sctp(active),
+    }
+    Ok(())
 }
 
 /// What is known when the link begins; what servers tell later is trickled.

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use str0m::change::{SdpOffer, SdpPendingOffer};
-use str0m::{Candidate, CandidateKind};
+use str0m::{Candidate, CandidateKind, IceCreds, Input};
 
+use super::description::{Description, SetupRole};
 use super::state::State;
 use super::{Ended, OutSignal, Peer, PeerOutput, sdp};
 use crate::event::{DisconnectReason, PathKind, Step};
-use crate::limits::RESTART_LIMIT;
+use crate::limits::{MAX_RESTARTS, RESTART_LIMIT};
 use crate::wake::Wake;
 
 /// An offer that is not answered is sent again this often: the router, or the way to it, may be coming back as well.
@@ -32,7 +32,7 @@ pub(super) struct Restart {
 }
 
 struct OurOffer {
-    pending: SdpPendingOffer,
+    credentials: IceCreds,
     text: String,
     resend_at: Instant,
     /// The addresses changed again since: another restart follows this one.
@@ -44,6 +44,8 @@ struct OurOffer {
 pub(super) struct Restarts {
     /// How many we have offered.
     offered: u32,
+    /// How many took place, whoever offered them.
+    done: usize,
     /// The number of the last offer of the peer that was answered, and what was answered.
     answered: u32,
     answer: String,
@@ -119,15 +121,17 @@ impl Peer {
             State::Restarting(restart) => (restart.told, restart.until.max(now + limit)),
             _ => return,
         };
-        let mut changes = self.rtc.sdp_api();
-        // Our candidates stay as they are; those whose address is gone are invalid already.
-        let _credentials = changes.ice_restart(true);
-        let Some((offer, pending)) = changes.apply() else { return };
+        if self.restarts.done >= MAX_RESTARTS {
+            return self.lose(now);
+        }
+        // They count from the answer on. Our candidates stay as they are; those whose address is gone are invalid already.
+        let credentials = IceCreds::new();
         self.restarts.offered += 1;
-        let text = sdp::with_mid(&offer.to_sdp_string(), &self.wire_mid);
-        let text = sdp::as_restart(&text, self.restarts.offered);
+        let role = std::mem::replace(&mut self.described.setup, SetupRole::ActPass); // as every offer has to say
+        let text = sdp::as_restart(&self.describe_again(Some(&credentials)), self.restarts.offered);
+        self.described.setup = role;
         self.signal(OutSignal::Offer(text.clone()), Step::RestartOfferSent);
-        let ours = OurOffer { pending, text, resend_at: now + RESEND_OFFER, outdated: false };
+        let ours = OurOffer { credentials, text, resend_at: now + RESEND_OFFER, outdated: false };
         self.enter(State::Restarting(Restart { told, ours: Some(ours), until }));
     }
 
@@ -163,56 +167,80 @@ impl Peer {
                 return false;
             }
         };
-        let (description, remote_candidates) = sdp::split_candidates(offer);
-        let answer = sdp::check(offer).map_err(super::NegotiationError::from).and_then(|()| {
-            let parsed = SdpOffer::from_sdp_string(&sdp::with_mid(&description, &self.own_mid))
-                .map_err(super::negotiation::rejected)?;
-            self.rtc.sdp_api().accept_offer(parsed).map_err(super::negotiation::rejected)
-        });
-        let answer = match answer {
-            Ok(answer) => sdp::with_mid(&answer.to_sdp_string(), &self.wire_mid),
+        if self.restarts.done >= MAX_RESTARTS {
+            self.lose(now);
+            return false;
+        }
+        let remote = match Description::parse(offer) {
+            Ok(remote) => remote,
             Err(error) => {
                 info!(error:% = error; "restart offer ignored");
                 return false;
             }
         };
+        self.start_over(now, IceCreds::new(), &remote);
+        let answer = self.describe_again(None);
         (self.restarts.answered, self.restarts.answer) = (number, answer.clone());
         self.out.push_back(PeerOutput::Step(Step::RestartOfferReceived));
         self.signal(OutSignal::Answer(answer), Step::AnswerSent);
-        self.await_checks(now, told, &remote_candidates);
+        self.await_checks(now, told, &remote.candidates);
         true
     }
 
     /// Takes the answer to our restart offer.
     pub(super) fn handle_restart_answer(&mut self, now: Instant, answer: &str) {
         let State::Restarting(restart) = &mut self.state else { return };
-        let Some(OurOffer { pending, outdated, .. }) = restart.ours.take() else { return };
+        let Some(OurOffer { credentials, outdated, .. }) = restart.ours.take() else { return };
         let told = restart.told;
-        let remote_candidates = match self.apply_answer(pending, answer) {
-            Ok(candidates) => candidates,
+        let remote = match Description::parse(answer) {
+            Ok(remote) => remote,
             Err(error) => {
                 let why = format!("unusable answer to an ICE restart: {error}");
                 let ended = Ended::Disconnected(DisconnectReason::Violation(why));
                 return self.end(now, ended, Some("unusable answer"));
             }
         };
+        self.start_over(now, credentials, &remote);
         self.out.push_back(PeerOutput::Step(Step::AnswerReceived));
-        self.await_checks(now, told, &remote_candidates);
+        self.await_checks(now, told, &remote.candidates);
         self.add_waiting_candidates();
         if outdated {
             self.restart(now, RESTART_LIMIT);
         }
     }
 
+    /// Has ICE forget what it found, and begin again with these credentials. Data keep going where they went until it has found
+    /// something better.
+    fn start_over(&mut self, now: Instant, credentials: IceCreds, remote: &Description) {
+        self.restarts.done += 1;
+        // A pair goes with either of its candidates.
+        let known = self.remote.iter().chain(&self.local);
+        let forgotten =
+            known.filter(|candidate| self.rtc.direct_api().invalidate_candidate(candidate)).count();
+        // Sees that no pair is left; from then on the next that works is news.
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            debug!(error:% = error; "restart without a timeout");
+        }
+        let mut ice = self.rtc.direct_api();
+        ice.set_local_ice_credentials(credentials.clone());
+        ice.set_remote_ice_credentials(remote.credentials.clone());
+        self.described.credentials = credentials;
+        self.remote.clear();
+        for candidate in &self.local {
+            if self.rtc.add_local_candidate(candidate.clone()).is_none() {
+                debug!(address:% = candidate.addr(); "not a candidate any more");
+            }
+        }
+        debug!(restart = self.restarts.done, forgotten; "ICE starts over");
+    }
+
     /// The peer's candidates of before mean nothing any more; both sides trickle anew.
-    fn await_checks(&mut self, now: Instant, told: bool, remote_candidates: &[&str]) {
-        self.remote_addresses.clear();
+    fn await_checks(&mut self, now: Instant, told: bool, remote_candidates: &[String]) {
         self.unresolved.clear();
         self.trickled = 0;
         self.deadline = None;
         self.enter(State::Restarting(Restart { told, ours: None, until: now + CHECKS }));
-        let local = self.local.clone();
-        self.trickle(&local);
+        self.trickle_all();
         self.add_described_candidates(remote_candidates);
     }
 

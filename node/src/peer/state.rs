@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use str0m::change::SdpPendingOffer;
+use str0m::channel::SctpInitData;
 
 use super::restart::Restart;
 use crate::event::LinkState;
 
 pub(super) enum State {
     Offering {
-        pending: SdpPendingOffer,
+        /// Our half of an SCTP association without a handshake, if that was offered.
+        snap: Option<SctpInitData>,
     },
     Checking {
         ice: bool,

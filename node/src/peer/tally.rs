@@ -108,7 +108,7 @@ impl Peer {
     pub(crate) fn tried(&self) -> Tried {
         Tried {
             local: self.local.iter().map(str0m::Candidate::addr).collect(),
-            remote: self.remote_addresses.iter().map(|(address, _)| *address).collect(),
+            remote: self.remote.iter().map(str0m::Candidate::addr).collect(),
             received_datagrams: self.tally.received_datagrams,
         }
     }

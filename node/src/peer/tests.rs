@@ -1,12 +1,14 @@
 //! Two peers on a table: signals and datagrams are carried by hand, time is computed.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use str0m::channel::ChannelConfig;
 use str0m::net::Transmit;
 
 use super::*;
@@ -14,6 +16,7 @@ use crate::clock_for_tests::start;
 
 mod gathered;
 mod names;
+mod restarts;
 
 const STEP: Duration = Duration::from_millis(1);
 
@@ -80,7 +83,7 @@ impl Table {
         let now = start();
         let mut rng = StdRng::from_seed([5; 32]);
         let certificate = Certificate::generate(&mut rng).unwrap();
-        let mut peer = Peer::offer(now, &setup(&certificate, &[address(1)]), &mut rng, None).unwrap();
+        let mut peer = Peer::offer(now, &setup(&certificate, &[address(1)]), &mut rng, None);
         peer.set_edge(true);
         let offerer = Side { peer, told: Vec::new() };
         Self {
@@ -365,9 +368,8 @@ fn a_certificate_other_than_the_signalled_one_fails_in_dtls() {
 fn a_peer_that_opens_channels_without_end_is_cut_off() {
     let mut table = Table::open();
     for n in 0..MAX_CHANNELS {
-        let mut changes = table.offerer.peer.rtc.sdp_api();
-        changes.add_channel(format!("extra {n}"));
-        assert!(changes.apply().is_none(), "further channels need no negotiation");
+        let config = ChannelConfig { label: format!("extra {n}"), ..ChannelConfig::default() };
+        table.offerer.peer.rtc.direct_api().create_data_channel(config);
     }
     assert!(table.run(Duration::from_secs(5), |t| t.answerer.as_ref().unwrap().ended().is_some()));
     let ended = table.answerer().ended();
@@ -378,9 +380,8 @@ fn a_peer_that_opens_channels_without_end_is_cut_off() {
 fn a_label_beyond_the_limit_ends_the_link_and_a_strange_one_does_not() {
     for (len, survives) in [(MAX_LABEL_BYTES, true), (MAX_LABEL_BYTES + 1, false)] {
         let mut table = Table::open();
-        let mut changes = table.offerer.peer.rtc.sdp_api();
-        let id = changes.add_channel("x".repeat(len));
-        assert!(changes.apply().is_none());
+        let config = ChannelConfig { label: "x".repeat(len), ..ChannelConfig::default() };
+        let id = table.offerer.peer.rtc.direct_api().create_data_channel(config);
         table.run(Duration::from_secs(2), |_| false);
         assert_eq!(table.answerer().ended().is_none(), survives, "{len} bytes");
         if survives {

@@ -142,9 +142,7 @@ impl Stock {
     pub fn call(&mut self, now: Instant, remote: &str) {
         let correlation_id = format!("stock-{:08x}", self.rng.random::<u32>());
         self.timers.push((now + CONNECTION_TIMEOUT, remote.to_owned()));
-        self.connection(now, remote, correlation_id, |setup, rng| {
-            Peer::offer(now, setup, rng, None).expect("an offer")
-        });
+        self.connection(now, remote, correlation_id, |setup, rng| Peer::offer(now, setup, rng, None));
     }
 
     /// Whether the entry of a remote session is open.

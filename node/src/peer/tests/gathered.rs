@@ -104,7 +104,7 @@ fn with_turn_only_nothing_else_is_told() {
     let addresses = [address(1)];
     let gathered = [reflexive(1), relayed(1)];
     let setup = Setup { gathered: &gathered, turn_only: true, ..setup(&certificate, &addresses) };
-    let mut peer = Peer::offer(now, &setup, &mut rng, None).unwrap();
+    let mut peer = Peer::offer(now, &setup, &mut rng, None);
     peer.handle_gained(reflexive(2));
     peer.handle_gained(relayed(2));
     peer.handle_addresses(now, &[address(1), address(5)]);

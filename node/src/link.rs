@@ -14,6 +14,7 @@ mod incoming;
 mod output;
 mod record;
 mod relay;
+mod remote;
 mod ways;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use delivery::{Incoming, Outgoing};
 pub(crate) use output::LinkOutput;
 use record::Record;
 use relay::Relay;
+use remote::Remote;
 
 /// A first attempt that takes longer gets the detour at once; it may still succeed.
 const DETOUR_AFTER: Duration = Duration::from_secs(3);
@@ -104,8 +106,7 @@ pub(crate) struct Beginning {
 pub(crate) struct Link {
     number: LinkId,
     router: RouterId,
-    /// The other node's session. It gets another when it has lost its router, or the router has lost it.
-    remote: String,
+    remote: Remote,
     /// Names the link for life, at both ends.
     correlation_id: String,
     role: Role,
@@ -152,7 +153,7 @@ impl Link {
         let mut link = Self {
             number,
             router,
-            remote,
+            remote: Remote::new(remote),
             correlation_id: correlation_id.clone(),
             role,
             routing,
@@ -196,7 +197,12 @@ impl Link {
     }
 
     pub(crate) fn remote(&self) -> &str {
-        &self.remote
+        self.remote.session()
+    }
+
+    /// Whether who has this session may speak for the other node.
+    pub(crate) fn is_with(&self, session: &str) -> bool {
+        self.remote.is(session)
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -321,19 +327,25 @@ impl Link {
         self.offline_since.get_or_insert(now);
     }
 
-    /// The router says that the other node's session has ended, or never was.
-    pub(crate) fn handle_session_ended(&mut self, now: Instant) {
+    /// The router says that this session of the other node has ended, or never was.
+    pub(crate) fn handle_session_ended(&mut self, now: Instant, session: &str) {
         self.dirty = true;
+        if self.remote.ended(session) {
+            // What was lost is said again to the one that is left.
+            if let State::Detour(detour) = &mut self.state {
+                detour.relay.ask_now(now, &mut self.outgoing);
+            }
+            return;
+        }
         match &mut self.state {
             State::First | State::Direct => {
-                let remote = self.remote.clone();
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.peer.handle_no_such_session(now, &remote);
+                    attempt.peer.handle_no_such_session(now, session);
                 }
             }
             State::Detour(detour) => {
                 if !self.usable && !detour.relay.is_heard() {
-                    detour.why = FailReason::NoSuchSession(self.remote.clone());
+                    detour.why = FailReason::NoSuchSession(session.to_owned());
                 }
                 // After a restart of the router the other node may take longer to come back than we did.
                 let patience = self.online_again.map_or(now, |since| since + RELAY_LIMIT);

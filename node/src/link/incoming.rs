@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::{debug, trace};
+use log::trace;
 
 use super::delivery::Verdict;
 use super::{Link, State};
@@ -19,10 +19,7 @@ impl Link {
         if matches!(self.state, State::Ended) {
             return;
         }
-        if self.remote != from {
-            debug!(link:% = self.number, session = from; "the other node has a new session");
-            from.clone_into(&mut self.remote);
-        }
+        self.follow(from);
         if !self.routing.relays() && !frame.routing.connects() {
             let why = || "the peer relays only, and this node does not".to_owned();
             let (open, never) = (DisconnectReason::Remote(Some(why())), FailReason::Declined(why()));

@@ -73,11 +73,11 @@ impl Link {
 
     fn on_peer(&mut self, now: Instant, rng: &mut StdRng, output: PeerOutput) {
         let (link, role) = (self.number, self.role);
-        let peer = || self.remote.clone();
+        let peer = || self.remote.session().to_owned();
         match output {
             PeerOutput::Signal(signal) => self.signal(signal),
             PeerOutput::Resolve(name) => self.out.push_back(LinkOutput::Resolve(name)),
-            PeerOutput::SessionIs(session) => self.remote = session,
+            PeerOutput::SessionIs(session) => self.remote.told(session),
             PeerOutput::Data(channel, bytes) => self.on_data(now, channel, bytes),
             PeerOutput::Arrived(number) => self.on_arrived(now, number),
             PeerOutput::NextIs(number) => self.on_next(now, number),
@@ -148,7 +148,7 @@ impl Link {
             let signal = OutSignal::Disconnected(reason.to_owned());
             self.out.push_back(LinkOutput::Signal(self.correlation_id.clone(), signal));
         }
-        let (link, peer) = (self.number, self.remote.clone());
+        let (link, peer) = (self.number, self.remote.session().to_owned());
         let on_detour = matches!(self.state, State::Detour(_));
         self.enter(State::Ended);
         if on_detour {

@@ -84,7 +84,7 @@ impl Link {
         }
         LinkStatus {
             link: self.number,
-            peer: self.remote.clone(),
+            peer: self.remote.session().to_owned(),
             name: None,
             edge,
             router: self.router,

@@ -52,9 +52,11 @@ impl Link {
         }
     }
 
-    /// The other node has this session now.
-    pub(crate) fn follow(&mut self, from: String) {
-        self.remote = from;
+    /// The other node was heard from through the router, with this session.
+    pub(crate) fn follow(&mut self, from: &str) {
+        if self.remote.heard_from(from) {
+            debug!(link:% = self.number, session = from; "the other node has another session");
+        }
     }
 
     /// The other node does not know how things are here: tells it.
@@ -96,7 +98,7 @@ impl Link {
         if !self.routing.connects() {
             return Err("this node relays only");
         }
-        from.clone_into(&mut self.remote);
+        self.follow(from);
         if !matches!(self.state, State::Detour(_)) {
             self.on_gone_there(now);
         }
@@ -166,7 +168,7 @@ impl Link {
             // It has begun the detour, perhaps because it cannot do otherwise.
             self.detour(now, no_path_within(now.saturating_duration_since(self.began)));
         }
-        let (link, peer, router) = (self.number, self.remote.clone(), self.router);
+        let (link, peer, router) = (self.number, self.remote.session().to_owned(), self.router);
         let State::Detour(detour) = &mut self.state else { return };
         detour.relay.heard(now, theirs);
         if !detour.relay.carries() || std::mem::replace(&mut detour.told, true) {
@@ -186,7 +188,7 @@ impl Link {
     /// The data channels of an attempt are open.
     pub(super) fn on_connected(&mut self, now: Instant, path: Path) {
         self.go_direct();
-        let (link, peer, role) = (self.number, self.remote.clone(), self.role);
+        let (link, peer, role) = (self.number, self.remote.session().to_owned(), self.role);
         let after = now.saturating_duration_since(self.began);
         let connected_before = std::mem::replace(&mut self.connected, true);
         self.event(if connected_before {
@@ -200,7 +202,7 @@ impl Link {
     /// A connection that was in use before the detour has a path again.
     pub(super) fn on_path_found(&mut self, now: Instant) {
         self.go_direct();
-        let (link, peer) = (self.number, self.remote.clone());
+        let (link, peer) = (self.number, self.remote.session().to_owned());
         if let Some(path) = self.attempt.as_ref().and_then(|attempt| attempt.peer.path()) {
             self.event(Event::PathChanged { link, peer, path });
         }

@@ -70,9 +70,9 @@ impl Node {
     fn on_no_such_session(&mut self, router: RouterId, session: &str) {
         self.roster.forget(router, session);
         let now = self.now;
-        let of_session = |link: &&mut Link| link.router() == router && link.remote() == session;
+        let of_session = |link: &&mut Link| link.router() == router && link.is_with(session);
         for link in self.links.values_mut().filter(of_session) {
-            link.handle_session_ended(now);
+            link.handle_session_ended(now, session);
         }
     }
 

@@ -34,7 +34,7 @@ impl Node {
         let Some(own) = self.own_session(router).map(str::to_owned) else { return };
         let mut proofs: Vec<(String, Option<DeviceId>)> = Vec::new();
         for link in self.links.values_mut().filter(|link| link.router() == router) {
-            if link.remote() == info.session {
+            if link.is_with(&info.session) {
                 link.note_instance(info.instance.as_deref());
             } else if link.is_of_instance(info.instance.as_deref()) {
                 let device = link.bond().map(|bond| bond.device);
@@ -65,7 +65,7 @@ impl Node {
             return false;
         };
         debug!(link:% = link.number(), session = from; "the other node is back");
-        link.follow(from.to_owned());
+        link.follow(from);
         link.answer_soon();
         true
     }

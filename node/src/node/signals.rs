@@ -59,7 +59,7 @@ impl Node {
             return self.on_restart_offer(id, from, &correlation_id, number, sdp);
         }
         match (known, body) {
-            (Some((_, link)), _) if link.remote() != from => {
+            (Some((_, link)), _) if !link.is_with(&from) => {
                 self.counters.foreign_signals += 1;
                 if self.bursts.foreign.begins(now) {
                     warn!(from = from.as_str(); "signals for somebody else's link ignored");
@@ -71,10 +71,11 @@ impl Node {
                 if reason != Some(SESSION_ENDED) {
                     link.handle_disconnected(now, &correlation_id, reason);
                 } else if !matches!(link.state(), LinkState::Open) {
-                    link.handle_session_ended(now);
+                    link.handle_session_ended(now, &from);
                 }
             }
             (Some((_, link)), body) => {
+                link.follow(&from);
                 let Some(peer) = link.attempt(&correlation_id) else { return };
                 match body {
                     InBody::Answer { sdp, edge } => {
@@ -112,12 +113,12 @@ impl Node {
         match link.attempt(correlation_id) {
             Some(peer) => {
                 if peer.handle_restart_offer(now, number, sdp, ours_stands) {
-                    link.follow(from);
+                    link.follow(&from);
                 }
             }
             // The connection it wants to save has been given up here; that this is so is all there is to say.
             None => {
-                link.follow(from);
+                link.follow(&from);
                 link.answer_soon();
             }
         }

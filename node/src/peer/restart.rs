@@ -27,6 +27,8 @@ pub(super) struct Restart {
     /// As in the state before.
     told: bool,
     ours: Option<OurOffer>,
+    /// Since when this path is looked for.
+    began: Instant,
     /// The link is given up then.
     until: Instant,
 }
@@ -104,7 +106,12 @@ impl Peer {
     fn await_address(&mut self, now: Instant) {
         if let State::Open { told } = self.state {
             self.deadline = None;
-            self.enter(State::Restarting(Restart { told, ours: None, until: now + RESTART_LIMIT }));
+            self.enter(State::Restarting(Restart {
+                told,
+                ours: None,
+                began: now,
+                until: now + RESTART_LIMIT,
+            }));
         }
     }
 
@@ -132,7 +139,7 @@ impl Peer {
         self.described.setup = role;
         self.signal(OutSignal::Offer(text.clone()), Step::RestartOfferSent);
         let ours = OurOffer { credentials, text, resend_at: now + RESEND_OFFER, outdated: false };
-        self.enter(State::Restarting(Restart { told, ours: Some(ours), until }));
+        self.enter(State::Restarting(Restart { told, ours: Some(ours), began: now, until }));
     }
 
     /// Takes the peer's `number`th offer of a restart, and says whether it was answered. `ours_stands`: should both have offered
@@ -239,7 +246,7 @@ impl Peer {
         self.unresolved.clear();
         self.trickled = 0;
         self.deadline = None;
-        self.enter(State::Restarting(Restart { told, ours: None, until: now + CHECKS }));
+        self.enter(State::Restarting(Restart { told, ours: None, began: now, until: now + CHECKS }));
         self.trickle_all();
         self.add_described_candidates(remote_candidates);
     }
@@ -263,10 +270,12 @@ impl Peer {
         }
     }
 
-    /// The peer lives: what a restart takes on a long way may be longer than a dead peer is waited for.
+    /// The peer lives: what a restart takes on a long way may be longer than a dead peer is waited for. But not for ever: it may
+    /// live on the old path, having called off what we agreed to.
     pub(super) fn allow_checks(&mut self, now: Instant) {
         if let State::Restarting(restart) = &mut self.state {
-            restart.until = restart.until.max(now + CHECKS);
+            let latest = restart.began + RESTART_LIMIT;
+            restart.until = restart.until.max(latest.min(now + CHECKS));
         }
     }
 

@@ -25,6 +25,8 @@ mod service;
 mod settings;
 mod status;
 mod token;
+mod values;
+mod values_client;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -91,6 +93,14 @@ enum Command {
     Recv(recv::RecvArgs),
     /// Measure the round trip to a peer over both data channels
     Ping(ping::PingArgs),
+    /// Publish an event or a sample, as an ordinary client of a router
+    Pub(values_client::PubArgs),
+    /// Set a parameter, and wait until the router has taken it
+    Set(values_client::SetArgs),
+    /// Print the value of a parameter
+    Get(values_client::GetArgs),
+    /// Print what is set and published, until interrupted
+    Sub(values_client::SubArgs),
     /// Show what the node that runs here logged last
     Logs(logs::LogsArgs),
     /// Show it working: a router and two nodes as three processes on this machine
@@ -417,6 +427,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Send(args) => send::run(args, choice?, &executor).await,
             Command::Recv(args) => recv::run(args, choice?, &executor).await,
             Command::Ping(args) => ping::run(args, choice?, &executor).await,
+            Command::Pub(args) => values_client::publish(args).await,
+            Command::Set(args) => values_client::set(args).await,
+            Command::Get(args) => values_client::get(args).await,
+            Command::Sub(args) => values_client::subscribe(args).await,
             Command::Logs(args) => logs::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             #[cfg(feature = "manual")]

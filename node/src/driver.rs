@@ -4,6 +4,7 @@
 //! node and carries out its orders.
 
 mod builder;
+pub mod client;
 mod clock;
 pub mod control;
 mod devices;

@@ -16,6 +16,8 @@ mod service;
 mod status;
 #[path = "command_line/token.rs"]
 mod token;
+#[path = "command_line/values.rs"]
+mod values;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;

@@ -5,6 +5,7 @@ mod datagrams;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::Message as WsMessage;
 use clasp_wire::Message;
 use clasp_wire::message::{Features, Hello};
@@ -18,7 +19,7 @@ use super::websocket::{DialError, RouterUrl, deadline, dial};
 use crate::limits::MAX_REASON_BYTES;
 
 /// How long a polite close may take.
-const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
+pub(super) const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Why a router is no place to meet.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,21 @@ pub async fn router(
     limit: Duration,
 ) -> Result<String, RouterFault> {
     let mut ws = dial(url, limit).await?;
+    let answer = greet(&mut ws, name, token, limit).await;
+    // Whatever became of it, nothing more is wanted of the router.
+    if let Some(Err(error)) = deadline(CLOSE_DEADLINE, ws.close(None)).await {
+        log::debug!("goodbye to {url}: {error}");
+    }
+    answer
+}
+
+/// Says HELLO, and waits for the welcome. Returns the router's name.
+pub(super) async fn greet(
+    ws: &mut WebSocketStream<TcpStream>,
+    name: &str,
+    token: &str,
+    limit: Duration,
+) -> Result<String, RouterFault> {
     let features = Features::PARAM.with(Features::EVENT).with(Features::STREAM);
     let hello = Message::Hello(Hello { version: 1, features, name, token });
     let mut frame = Vec::new();
@@ -76,12 +92,7 @@ pub async fn router(
             }
         }
     };
-    let answer = deadline(limit, greeting).await.unwrap_or(Err(RouterFault::Silent(limit)));
-    // Whatever became of it, nothing more is wanted of the router.
-    if let Some(Err(error)) = deadline(CLOSE_DEADLINE, ws.close(None)).await {
-        log::debug!("goodbye to {url}: {error}");
-    }
-    answer
+    deadline(limit, greeting).await.unwrap_or(Err(RouterFault::Silent(limit)))
 }
 
 /// How to reach a listening address from this machine.
@@ -130,7 +141,7 @@ fn closed(why: &str) -> RouterFault {
 }
 
 /// A stranger's text as it may be shown on a terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ").chars().take(MAX_REASON_BYTES).collect()
 }
 

@@ -26,7 +26,7 @@ const MAX_WRITE_BUFFER_BYTES: usize = 192 * 1024;
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A router that takes a frame no faster than this is as good as gone.
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a polite close may take.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(500);

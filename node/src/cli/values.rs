@@ -1,10 +1,11 @@
 //! Values between the shell and CLASP: what a text means, and how a value is shown. Sans IO.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use clasp_wire::limits::MAX_PAYLOAD_BYTES;
 use clasp_wire::message::{Body, SignalType};
-use clasp_wire::{Entry, Message, Value};
+use clasp_wire::{Entry, Message, Pattern, Value};
 use serde_json::{Map, Number, Value as Json, json};
 
 /// What a person means by `text`: JSON where it is JSON, else the text itself.
@@ -117,6 +118,8 @@ pub(super) struct Arrived {
     /// `set` for parameters, else the kind of signal.
     pub(super) signal: &'static str,
     pub(super) revision: Option<u64>,
+    /// How a parameter is, and no change of it.
+    pub(super) is_snapshot: bool,
 }
 
 impl Arrived {
@@ -136,16 +139,17 @@ impl Arrived {
 
 /// The values a message brings; a bundle brings those of all that is in it.
 pub(super) fn arrived(message: &Message<'_>) -> Vec<Arrived> {
-    let param = |address: &str, value, revision| Arrived {
+    let param = |address: &str, value, revision, is_snapshot| Arrived {
         address: address.to_owned(),
         value: to_json(value),
         signal: "set",
         revision,
+        is_snapshot,
     };
     match message {
-        Message::Set(set) => vec![param(set.address, set.value, set.revision)],
+        Message::Set(set) => vec![param(set.address, set.value, set.revision, false)],
         Message::Snapshot { params } => {
-            params.iter().map(|one| param(one.address, one.value, Some(one.revision))).collect()
+            params.iter().map(|one| param(one.address, one.value, Some(one.revision), true)).collect()
         }
         Message::Publish(publish) => {
             let value = match publish.body {
@@ -162,10 +166,50 @@ pub(super) fn arrived(message: &Message<'_>) -> Vec<Arrived> {
                 SignalType::Gesture => "gesture",
                 SignalType::Timeline => "timeline",
             };
-            vec![Arrived { address: publish.address.to_owned(), value, signal, revision: None }]
+            vec![Arrived {
+                address: publish.address.to_owned(),
+                value,
+                signal,
+                revision: None,
+                is_snapshot: false,
+            }]
         }
         Message::Bundle(bundle) => bundle.messages.iter().flat_map(|message| arrived(&message)).collect(),
         _ => Vec::new(),
+    }
+}
+
+/// Parameters whose revision is remembered, at most: as many as our routers keep.
+const MAX_REMEMBERED: usize = 4096;
+
+/// Chooses what `sub` tells. Routers show a new session all there is, wanted or not, and what a subscription matches once more.
+#[derive(Debug)]
+pub(super) struct Filter {
+    patterns: Vec<Pattern>,
+    /// What was told of parameters. Forgotten when there are too many: then some are told twice.
+    revisions: BTreeMap<String, u64>,
+}
+
+impl Filter {
+    pub(super) fn new(patterns: Vec<Pattern>) -> Self {
+        Self { patterns, revisions: BTreeMap::new() }
+    }
+
+    /// Whether to tell it.
+    pub(super) fn accepts(&mut self, one: &Arrived) -> bool {
+        if !self.patterns.iter().any(|pattern| pattern.matches(&one.address)) {
+            return false;
+        }
+        let Some(revision) = one.revision else { return true };
+        // A change counts even if its revision does not rise: the parameter was forgotten in between.
+        if one.is_snapshot && self.revisions.get(&one.address).is_some_and(|told| revision <= *told) {
+            return false;
+        }
+        if self.revisions.len() >= MAX_REMEMBERED {
+            self.revisions.clear();
+        }
+        self.revisions.insert(one.address.clone(), revision);
+        true
     }
 }
 

@@ -15,7 +15,7 @@ use smol::future::FutureExt;
 use smol::io::AsyncReadExt;
 
 use super::client::{host_name, interruptible, token};
-use super::values::{self, Arrived, LineCutter, Room};
+use super::values::{self, Arrived, Filter, LineCutter, Room};
 use super::{DEFAULT_ROUTER, Failure, output, seconds};
 
 /// Dialling, and every answer of the router.
@@ -271,9 +271,8 @@ pub(super) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
     if args.pattern.len() > MAX_PATTERNS {
         return Err(Failure::Usage(format!("at most {MAX_PATTERNS} patterns")));
     }
-    for pattern in &args.pattern {
-        Pattern::parse(pattern).map_err(|error| Failure::Usage(error.to_string()))?;
-    }
+    let patterns = args.pattern.iter().map(|pattern| Pattern::parse(pattern)).collect::<Result<_, _>>();
+    let mut filter = Filter::new(patterns.map_err(|error| Failure::Usage(error.to_string()))?);
     let work = async {
         let mut client = args.at.connect().await?;
         for (id, pattern) in (1..).zip(&args.pattern) {
@@ -282,7 +281,7 @@ pub(super) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
         let mut left = args.count;
         loop {
             let several = next(&mut client, |message| Some(values::arrived(message))).await?;
-            for one in several {
+            for one in several.into_iter().filter(|one| filter.accepts(one)) {
                 print(&if args.json { one.json().to_string() } else { one.line() })?;
                 left = left.map(|left| left - 1);
                 if left == Some(0) {

@@ -52,8 +52,13 @@ fn what_json_does_not_know_is_shown_all_the_same() {
 fn nothing_that_arrives_reaches_the_terminal_as_a_control_character() {
     assert_eq!(shown(&json!("plain \"text\"")), "plain \"text\"");
     for text in ["a\u{1b}[2J", "a\nb", "\u{7f}", "\u{9b}2J"] {
-        let arrived =
-            Arrived { address: text.to_owned(), value: json!([text]), signal: "set", revision: None };
+        let arrived = Arrived {
+            address: text.to_owned(),
+            value: json!([text]),
+            signal: "set",
+            revision: None,
+            is_snapshot: false,
+        };
         assert_eq!(arrived.line().chars().filter(|char| char.is_control()).collect::<String>(), "\t");
     }
 }
@@ -74,4 +79,32 @@ fn lines_are_whole_however_they_are_read() {
     cutter.feed(&[0xFF, b'\n']).unwrap();
     assert!(cutter.line(false).unwrap_err().contains("UTF-8"));
     assert!(cutter.feed(&vec![b'1'; MAX_PAYLOAD_BYTES + 1]).unwrap_err().contains("65535"));
+}
+
+#[test]
+fn a_parameter_is_told_once_though_shown_twice_and_only_if_it_is_wanted() {
+    let one = |address: &str, revision, is_snapshot| Arrived {
+        address: address.to_owned(),
+        value: Json::Null,
+        signal: "set",
+        revision: Some(revision),
+        is_snapshot,
+    };
+    let mut filter = Filter::new(vec![Pattern::parse("/a/*").unwrap()]);
+    for (arrived, accepted) in [
+        (one("/b", 1, true), false),
+        (one("/b", 2, false), false),
+        (one("/a/x", 1, true), true),
+        (one("/a/x", 1, true), false),
+        (one("/a/x", 2, false), true),
+        (one("/a/x", 1, true), false),
+        (one("/a/x", 1, false), true),
+        (one("/a/y", 1, true), true),
+    ] {
+        assert_eq!(filter.accepts(&arrived), accepted, "{arrived:?}");
+    }
+    for n in 0..2 * MAX_REMEMBERED {
+        assert!(filter.accepts(&one(&format!("/a/{n}"), 1, true)));
+        assert!(filter.revisions.len() <= MAX_REMEMBERED);
+    }
 }

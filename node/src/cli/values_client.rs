@@ -21,7 +21,7 @@ use super::{DEFAULT_ROUTER, Failure, output, seconds};
 /// Dialling, and every answer of the router.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Patterns of one `sub`: below what routers allow a session.
+/// Patterns of one `sub`: as many as our routers allow a session.
 const MAX_PATTERNS: usize = 64;
 
 /// The router to be a client of. $CLASP_NODE_TOKEN is presented to it.
@@ -64,7 +64,7 @@ pub(super) struct PubArgs {
 pub(super) struct SetArgs {
     #[command(flatten)]
     what: What,
-    /// Only if the parameter has this revision
+    /// Only if the parameter has this revision; of several values this is about the first
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
     /// The parameter is forgotten so long after it was written last

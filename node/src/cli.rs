@@ -38,6 +38,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clasp_node::driver::logs::LogRing;
+use clasp_node::shares::Share;
 use clasp_node::{RouterUrl, RoutingMode, Trust};
 use smol::LocalExecutor;
 
@@ -214,6 +215,10 @@ struct RunArgs {
     /// Another router to be present on as well, such as ws://10.0.0.1:7330; may be given several times
     #[arg(long, value_name = "URL")]
     router: Vec<RouterUrl>,
+    /// Share addresses of the router here with paired devices, as in `/sensors/**;with=kitchen;mode=publish;prefix=/x`; may be given
+    /// several times
+    #[arg(long, value_name = "SHARE")]
+    share: Vec<Share>,
     /// Do not look for other devices on the network, and do not tell them of this one
     #[arg(long, env = "CLASP_NODE_NO_DISCOVERY", value_parser = FalseyValueParser::new())]
     no_discovery: bool,

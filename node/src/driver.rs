@@ -22,6 +22,7 @@ pub mod probe;
 mod resolver;
 mod routers;
 pub mod service;
+pub mod sharing;
 mod status;
 pub mod store;
 pub mod supervisor;

@@ -31,6 +31,7 @@ pub mod queue;
 mod relayed;
 mod seal;
 pub mod session;
+pub mod shares;
 pub mod status;
 mod wake;
 

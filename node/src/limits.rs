@@ -221,6 +221,33 @@ pub const MAX_STATE_FILE_BYTES: usize = 256 * 1024;
 /// Longest configuration file that is read: ten times the one that is shipped.
 pub const MAX_CONFIG_FILE_BYTES: usize = 64 * 1024;
 
+/// Shares of a node.
+pub const MAX_SHARES: usize = 16;
+
+/// Patterns one paired device may ask for on a link, and as many that a node asks for itself.
+pub const MAX_LINK_SUBSCRIPTIONS: usize = 64;
+
+/// Shared parameters of which a value waits for one link. Beyond, they are looked up again when there is room.
+pub const SHARED_PARAMS: usize = 1024;
+
+/// Shared events that wait for one link; beyond, the oldest is dropped.
+pub const SHARED_MESSAGES: usize = 1024;
+
+/// Bytes of both of them.
+pub const SHARED_MESSAGES_BYTES: usize = 512 * 1024;
+
+/// Shared stream and gesture messages that wait for one link; beyond, the oldest is dropped.
+pub const SHARED_STREAMS: usize = 64;
+
+/// Their bytes.
+pub const SHARED_STREAM_BYTES: usize = 128 * 1024;
+
+/// Parameters of which it is known which device they are from; beyond, all of that is forgotten, and who sends a value is believed.
+pub const MAX_SHARED_ORIGINS: usize = 4096;
+
+/// Parameters looked up at a time for a device that has asked for them.
+pub const SHARED_PAGE: usize = 64;
+
 /// Devices visited at once to be paired: each is a session with the router in it.
 pub const MAX_VISITS: usize = 4;
 

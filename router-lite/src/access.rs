@@ -24,6 +24,8 @@ use crate::config::RemoteAccess;
 pub enum Origin {
     /// A program that holds the router in its own process. Has no socket: it is not pinged.
     InProcess,
+    /// The same, for a program that connects the router with others: it has no rate limit, and is not told what it wrote itself.
+    Bridge,
     /// This machine.
     Loopback,
     /// Another machine.
@@ -68,6 +70,13 @@ pub(crate) enum Standing {
     Everything,
     /// Announce itself, send signals, hear both.
     Signaling,
+}
+
+impl Origin {
+    /// Whether there is no socket between the client and the router.
+    pub(crate) const fn has_no_socket(self) -> bool {
+        matches!(self, Self::InProcess | Self::Bridge)
+    }
 }
 
 impl Standing {

@@ -113,7 +113,7 @@ impl Connection {
             standing,
             scope: Scope::of(standing, None),
             state: State::HalfOpen,
-            outbox: Outbox::new(origin == Origin::InProcess),
+            outbox: Outbox::new(origin.has_no_socket()),
             bucket: Bucket::new(now, config.rate()),
             announce_bucket: Bucket::new(now, ANNOUNCE_RATE),
             opened_at: now,

@@ -43,7 +43,8 @@ pub use config::{Config, ConfigError, DEFAULT_PORT, RemoteAccess};
 pub use counters::{Counters, Refusal};
 pub use id::ConnectionId;
 pub use io::{Input, Output};
-pub use router::{Counts, Router};
+pub use params::{Adoption, Precedence, StoredParam};
+pub use router::{Counts, Interest, Router};
 #[cfg(feature = "driver")]
-pub use server::{Closed, LocalSession, Server, ServerError};
+pub use server::{Bridge, Closed, LocalSession, Server, ServerError};
 pub use time::{Now, Wake};

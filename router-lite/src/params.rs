@@ -5,6 +5,7 @@
 //!
 //! A parameter is kept as the very SET frame its subscribers got, shared with their outboxes.
 
+mod adopt;
 mod snapshot;
 
 use std::{
@@ -20,6 +21,8 @@ use clasp_wire::{
     message::{Set, Ttl},
 };
 
+pub(crate) use adopt::Adopted;
+pub use adopt::{Adoption, Precedence, StoredParam};
 pub(crate) use snapshot::{Chunk, snapshot_of};
 
 use crate::{

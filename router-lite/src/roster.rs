@@ -16,7 +16,7 @@ use clasp_wire::{
     message::{SignalType, TypeMask},
 };
 
-use crate::{limits::MAX_SUBSCRIPTIONS, roster::cache::MatchCache, slots::Slot};
+use crate::{limits::MAX_SUBSCRIPTIONS, roster::cache::MatchCache, router::Interest, slots::Slot};
 
 /// A session that hears an address, and which signal types of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Roster {
     literals: BTreeMap<Pattern, Vec<Member>>,
     wildcards: BTreeMap<Pattern, Vec<Member>>,
     total: usize,
+    /// How often the subscriptions changed.
+    version: u64,
     cache: MatchCache,
 }
 
@@ -67,6 +69,7 @@ impl Roster {
         let entries = if pattern.is_literal() { &mut self.literals } else { &mut self.wildcards };
         entries.entry(pattern).or_default().push(Member { slot, id, types: known_bits(types) });
         self.total += 1;
+        self.version += 1;
         self.cache.clear();
         Ok(())
     }
@@ -79,6 +82,7 @@ impl Roster {
         let before = members.len();
         members.retain(|member| member.slot != slot || member.id != id);
         self.total -= before - members.len();
+        self.version += 1;
         if members.is_empty() {
             entries.remove(pattern);
         }
@@ -115,6 +119,22 @@ impl Roster {
     /// How many different patterns.
     pub(crate) fn patterns(&self) -> usize {
         self.literals.len() + self.wildcards.len()
+    }
+
+    /// Another number after each change.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What is subscribed to by others than `but`, each pattern once, with the types any of them wants.
+    pub(crate) fn interests(&self, but: Option<Slot>) -> Vec<Interest> {
+        let entries = self.literals.iter().chain(&self.wildcards);
+        let interests = entries.filter_map(|(pattern, members)| {
+            let others = members.iter().filter(|member| Some(member.slot) != but);
+            let types = others.map(|member| member.types).reduce(|one, other| one | other)?;
+            Some(Interest { pattern: pattern.clone(), types: TypeMask(types) })
+        });
+        interests.collect()
     }
 
     /// Every subscription, for consistency checks.

@@ -10,6 +10,7 @@
 //! socket. No bytes from outside make this panic.
 
 mod audit;
+mod bridge;
 mod bundle;
 mod frames;
 mod lifecycle;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 
 pub use audit::Counts;
+pub use bridge::Interest;
 
 use crate::{
     access::{Origin, Standing, TokenTable},

@@ -5,6 +5,7 @@
 //!
 //! One thread, one executor. No task awaits on behalf of another client, so that no client can stop another one.
 
+mod bridge;
 mod clock;
 mod connection;
 mod handshake;
@@ -23,10 +24,11 @@ use log::info;
 use smol::{Async, LocalExecutor, Task, Timer, future::FutureExt};
 use thiserror::Error;
 
+pub use bridge::Bridge;
 pub use local::{Closed, LocalSession};
 
 use crate::{
-    access::TokenTable,
+    access::{Origin, TokenTable},
     config::Config,
     counters::Counters,
     exposition::Exposition,
@@ -117,7 +119,13 @@ impl Server {
     /// Connects this process to the router, without a socket.
     #[must_use]
     pub fn attach(&self) -> LocalSession {
-        LocalSession::new(Rc::clone(&self.0.hub))
+        LocalSession::new(Rc::clone(&self.0.hub), Origin::InProcess)
+    }
+
+    /// Connects this process to the router, without a socket, to connect the router with others.
+    #[must_use]
+    pub fn bridge(&self) -> Bridge {
+        Bridge::new(Rc::clone(&self.0.hub))
     }
 
     /// What happened so far.

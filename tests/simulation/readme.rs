@@ -153,6 +153,27 @@ fn the_readme_states_the_limits_that_are_in_force() {
             "node: lines of the log in memory, longest line",
             format!("{} bytes, {} bytes", node::LOG_RING_BYTES, node::MAX_LOG_LINE_BYTES),
         ),
+        (
+            "node: shares, subscriptions on a link each way",
+            format!("{}, {}", node::MAX_SHARES, node::MAX_LINK_SUBSCRIPTIONS),
+        ),
+        (
+            "node: shared parameters and events waiting per link, their bytes",
+            format!(
+                "{}, {}, {} bytes",
+                node::SHARED_PARAMS,
+                node::SHARED_MESSAGES,
+                node::SHARED_MESSAGES_BYTES
+            ),
+        ),
+        (
+            "node: shared streams and gestures waiting per link",
+            format!("{}, {} bytes", node::SHARED_STREAMS, node::SHARED_STREAM_BYTES),
+        ),
+        (
+            "node: parameters whose device is known, looked up at once",
+            format!("{}, {}", node::MAX_SHARED_ORIGINS, node::SHARED_PAGE),
+        ),
         ("node: paired devices", node::MAX_PAIRS.to_string()),
         (
             "node: addresses remembered of a paired device",

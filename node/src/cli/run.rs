@@ -8,9 +8,11 @@ use clasp_node::driver::control::{Control, Place};
 use clasp_node::driver::health::Health;
 use clasp_node::driver::logs::LogRing;
 use clasp_node::driver::service::Service;
+use clasp_node::driver::sharing::Sharing;
 use clasp_node::driver::store::Access;
 use clasp_node::driver::supervisor::Supervisor;
 use clasp_node::driver::tokens::TokenDesk;
+use clasp_node::limits::MAX_SHARES;
 use log::{info, warn};
 use serde_json::json;
 use smol::LocalExecutor;
@@ -26,6 +28,12 @@ pub(super) async fn run(
     reload: Reload,
     executor: &Rc<LocalExecutor<'static>>,
 ) -> Result<(), Failure> {
+    if args.share.len() > MAX_SHARES {
+        return Err(Failure::Usage(format!(
+            "{} shares are given, and {MAX_SHARES} are allowed",
+            args.share.len()
+        )));
+    }
     let supervisor = Supervisor::from_environment();
     let mut signals = Signals::new([Signal::Hup, Signal::Int, Signal::Term])?;
     let router = args.embedded.config(args.node.name.as_deref())?;
@@ -47,7 +55,11 @@ pub(super) async fn run(
     let desk = running.embedded_router().map(|server| Rc::new(TokenDesk::new(tokens, server.clone(), known)));
     let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
     let desk_to_reload = desk.clone();
-    let service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
+    let mut service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
+    if let Some(server) = running.embedded_router().filter(|_| !args.share.is_empty()) {
+        let sharing = Sharing::start(args.share, server.clone(), running.handle.clone(), executor);
+        service = service.with_sharing(sharing);
+    }
     let answering = match control {
         Ok(control) => {
             let control = desk.into_iter().fold(control, Control::with_tokens);

@@ -65,7 +65,7 @@ const BOOL: &str = "true or false";
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 20] = [
+pub(super) const SETTINGS: [Setting; 21] = [
     otherwise(setting("name", "CLASP_NODE_NAME", Kind::Text(63), "\"kitchen\"", "text of 1 to 63 bytes"), "the host's name"),
     setting("log", "CLASP_NODE_LOG", Kind::Text(1024), "\"warn\"", "a filter such as \"info\" or \"warn,clasp_node=debug\""),
     otherwise(setting("state-dir", "CLASP_NODE_STATE", PATH, "\"/var/lib/clasp-node\"", "a path"), "/var/lib/clasp-node for root"),
@@ -82,6 +82,7 @@ pub(super) const SETTINGS: [Setting; 20] = [
     otherwise(setting("turn-user", "CLASP_NODE_TURN_USER", Kind::Text(512), "\"alice\"", "text"), "none"),
     otherwise(setting("turn-password-file", "CLASP_NODE_TURN_PASSWORD_FILE", PATH, "\"/etc/clasp-node/turn-password\"", "a path"), "none"),
     setting("turn-only", "CLASP_NODE_TURN_ONLY", Kind::Switch, "false", "true or false; true needs turn"),
+    setting("share", "CLASP_NODE_SHARE", Kind::List(16), "[]", "up to 16 shares, { pattern, with, mode, prefix } or \"PATTERN;with=NAME;mode=publish;prefix=/ADDRESS\""),
     setting("bind", "CLASP_NODE_BIND", Kind::List(8), "[\"[::]:7330\"]", "up to 8 addresses, \"ADDRESS:PORT\""),
     setting("max-sessions", "CLASP_NODE_MAX_SESSIONS", Kind::Number(1.0, 65536.0), "256", "1 to 65536"),
     setting("rate", "CLASP_NODE_RATE", Kind::Number(0.0, 1_000_000.0), "1000", "0 to 1000000"),

@@ -25,6 +25,7 @@ pub(crate) use transfer::{Incoming, Sending};
 
 use super::handle::NodeHandle;
 use super::logs::LogRing;
+use super::sharing::Sharing;
 use crate::event::{Channel, Event, LinkId};
 use crate::limits::{CONTROL_DEADLINE, LAST_WORDS_LIMIT, MAX_CHORES_PER_LINK};
 use board::{Board, Order};
@@ -34,6 +35,8 @@ use board::{Board, Order};
 pub struct Service {
     node: NodeHandle,
     shared: Rc<Shared>,
+    logs: Option<Arc<LogRing>>,
+    sharing: Option<Rc<Sharing>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,6 @@ struct Shared {
     /// What is being told or ended, on which link, and whether it is the end of it that waits; at most [`MAX_CHORES_PER_LINK`] for each.
     chores: RefCell<Vec<(LinkId, bool, Task<()>)>>,
     executor: Rc<LocalExecutor<'static>>,
-    logs: Option<Arc<LogRing>>,
 }
 
 impl Service {
@@ -50,19 +52,27 @@ impl Service {
     #[must_use]
     pub fn new(node: NodeHandle, executor: Rc<LocalExecutor<'static>>) -> Self {
         let (board, chores) = (RefCell::default(), RefCell::default());
-        Self { node, shared: Rc::new(Shared { board, chores, executor, logs: None }) }
+        Self { node, shared: Rc::new(Shared { board, chores, executor }), logs: None, sharing: None }
     }
 
     /// The same, with what it logged.
     #[must_use]
     pub fn with_logs(self, logs: Arc<LogRing>) -> Self {
-        let executor = Rc::clone(&self.shared.executor);
-        let (board, chores) = (RefCell::default(), RefCell::default());
-        Self { node: self.node, shared: Rc::new(Shared { board, chores, executor, logs: Some(logs) }) }
+        Self { logs: Some(logs), ..self }
+    }
+
+    /// The same, with what it shares with other devices. That, too, hears of every event.
+    #[must_use]
+    pub fn with_sharing(self, sharing: Sharing) -> Self {
+        Self { sharing: Some(Rc::new(sharing)), ..self }
     }
 
     /// Notes what the node tells. Every event has to come here, in its order.
     pub fn handle_event(&self, event: &Event) {
+        // What is shared is no command's business.
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.handle_event(event)) {
+            return;
+        }
         let orders = self.board(|board| board.handle_event(event));
         self.carry_out(orders);
     }
@@ -74,7 +84,11 @@ impl Service {
     }
 
     pub(crate) fn logs(&self) -> Option<&Arc<LogRing>> {
-        self.shared.logs.as_ref()
+        self.logs.as_ref()
+    }
+
+    pub(crate) fn sharing(&self) -> Option<&Sharing> {
+        self.sharing.as_deref()
     }
 
     fn board<T>(&self, act: impl FnOnce(&mut Board) -> T) -> T {

@@ -8,8 +8,8 @@ use clasp_wire::{
 
 use super::Router;
 use crate::{
-    close::CloseReason, connection::State, counters::Refusal, limits::ERROR_INTERVAL, outbox::Class,
-    rate::Verdict, slots::Slot,
+    access::Origin, close::CloseReason, connection::State, counters::Refusal, limits::ERROR_INTERVAL,
+    outbox::Class, rate::Verdict, slots::Slot,
 };
 
 impl Router {
@@ -22,6 +22,7 @@ impl Router {
         let verdict = match connection.state {
             State::Closing => return,
             State::HalfOpen => Verdict::Pass,
+            State::Ready(_) if connection.origin == Origin::Bridge => Verdict::Pass,
             State::Ready(_) => connection.bucket.take(now),
         };
         if verdict != Verdict::Pass {

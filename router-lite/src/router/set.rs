@@ -7,7 +7,7 @@ use clasp_wire::{
 
 use super::Router;
 use crate::{
-    access::is_reserved,
+    access::{Origin, is_reserved},
     counters::Refusal,
     outbox::Class,
     params::{Refused, snapshot_of},
@@ -37,8 +37,12 @@ impl Router {
         match self.params.write(self.now, session.id, set, &mut self.scratch) {
             Ok(written) => {
                 session.locks += written.locks;
+                let hears_itself =
+                    self.slots.get(slot).is_some_and(|connection| connection.origin != Origin::Bridge);
                 for target in self.roster.targets(set.address).iter().filter(|t| t.hears(SignalType::Param)) {
-                    self.push(target.slot, written.frame.clone(), Class::Reliable);
+                    if hears_itself || target.slot != slot {
+                        self.push(target.slot, written.frame.clone(), Class::Reliable);
+                    }
                 }
                 Some(written.revision)
             }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::{Router, Work};
 use crate::{
-    access::Origin,
     close::CloseReason,
     connection::{Connection, State},
     counters::Refusal,
@@ -139,7 +138,7 @@ impl Router {
             State::HalfOpen => {
                 Some(Wake { at: connection.opened_at + self.config.hello_timeout(), why: HANDSHAKE })
             }
-            State::Ready(_) if connection.origin == Origin::InProcess => None,
+            State::Ready(_) if connection.origin.has_no_socket() => None,
             State::Ready(_) => {
                 let silences = u32::from(connection.unanswered_pings) + 1;
                 Some(Wake { at: connection.last_heard + self.config.ping_interval() * silences, why: PING })

@@ -13,6 +13,7 @@ use std::{
     time::Instant,
 };
 
+use clasp_wire::{Pattern, message::Set};
 use smol::{Async, Timer, future::FutureExt};
 
 use crate::{
@@ -22,7 +23,8 @@ use crate::{
     exposition::Exposition,
     id::ConnectionId,
     io::{Input, Output},
-    router::{Counts, Router},
+    params::{Adoption, Precedence, StoredParam},
+    router::{Counts, Interest, Router},
     server::{
         clock,
         line::{Flushed, Line},
@@ -47,6 +49,9 @@ pub(crate) struct Hub {
     sooner: Notify,
     /// A connection is gone or has said HELLO.
     pub(crate) freed: Notify,
+    /// What sessions subscribe to may have changed.
+    pub(crate) interests_changed: Notify,
+    interests_version: Cell<u64>,
     /// The last connection is gone.
     pub(crate) empty: Notify,
     /// Connections that are ending.
@@ -79,6 +84,8 @@ impl Hub {
             wake: Cell::new(None),
             sooner: Notify::default(),
             freed: Notify::default(),
+            interests_changed: Notify::default(),
+            interests_version: Cell::new(0),
             empty: Notify::default(),
             lingering: Cell::new(0),
             read_ahead: RefCell::new(vec![0; READ_AHEAD_BYTES].into()),
@@ -116,6 +123,35 @@ impl Hub {
         if frees && router.accept_at().is_none() {
             self.freed.notify();
         }
+        let version = router.interests_version();
+        if self.interests_version.replace(version) != version {
+            self.interests_changed.notify();
+        }
+    }
+
+    pub(crate) fn adopt(&self, bridge: ConnectionId, set: &Set<'_>, precedence: Precedence) -> Adoption {
+        let adoption = {
+            let router = &mut *self.router.borrow_mut();
+            let adoption = router.adopt(clock::now(), bridge, set, precedence);
+            self.carry_out(router);
+            adoption
+        };
+        self.apply_facts();
+        adoption
+    }
+
+    pub(crate) fn stored(
+        &self,
+        bridge: ConnectionId,
+        pattern: &Pattern,
+        after: Option<&str>,
+        max: usize,
+    ) -> Vec<StoredParam> {
+        self.router.borrow().stored(clock::now(), bridge, pattern, after, max)
+    }
+
+    pub(crate) fn interests(&self, bridge: ConnectionId) -> Vec<Interest> {
+        self.router.borrow().interests(bridge)
     }
 
     /// The next frame for a client in this process.
@@ -208,6 +244,10 @@ impl Hub {
     /// One input, and every order that follows from it.
     fn feed(&self, router: &mut Router, input: Input) {
         router.handle_input(clock::now(), input);
+        self.carry_out(router);
+    }
+
+    fn carry_out(&self, router: &mut Router) {
         loop {
             match router.poll_output() {
                 Output::Transmit { connection, urgent } => self.transmit(router, connection, urgent),

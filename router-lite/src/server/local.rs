@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::{
     access::Origin,
     close::CloseReason,
+    id::ConnectionId,
     io::Input,
     server::{hub::Hub, line::Line},
 };
@@ -36,10 +37,14 @@ impl fmt::Debug for LocalSession {
 }
 
 impl LocalSession {
-    pub(crate) fn new(hub: Rc<Hub>) -> Self {
-        let line = hub.open(None, Origin::InProcess);
+    pub(crate) fn new(hub: Rc<Hub>, origin: Origin) -> Self {
+        let line = hub.open(None, origin);
         line.upgraded.set(true);
         Self { hub, line }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.line.id
     }
 
     /// Hands one frame to the router, which works it off before this returns.

@@ -3,6 +3,7 @@
 //! Owns: syntax and matching, as the stock router delivers. Does not own: who subscribes to what.
 
 mod containment;
+mod overlap;
 
 use alloc::boxed::Box;
 use core::{borrow::Borrow, cmp::Ordering, fmt};

@@ -175,10 +175,27 @@ fn texts(setting: &Setting, value: &DeValue<'_>) -> Option<Vec<String>> {
         }
         (Kind::Number(..), DeValue::Float(number)) => Some(vec![number.as_str().to_owned()]),
         (Kind::List(_), DeValue::Array(items)) => {
-            items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+            let takes_tables = setting.key == "share";
+            let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+                DeValue::Table(table) if takes_tables => share(table),
+                other => other.as_str().map(str::to_owned),
+            };
+            items.iter().map(text).collect()
         }
         _ => None,
     }
+}
+
+/// A share that is written as a table, as its flag would have it.
+fn share(table: &DeTable<'_>) -> Option<String> {
+    let text = |value: &Spanned<DeValue<'_>>| {
+        value.get_ref().as_str().filter(|text| !text.contains(';')).map(str::to_owned)
+    };
+    let mut share = text(table.get("pattern")?)?;
+    for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "pattern") {
+        share = format!("{share};{}={}", key.get_ref(), text(value)?);
+    }
+    Some(share)
 }
 
 fn is_allowed(setting: &Setting, texts: &[String], command: &Command) -> bool {

@@ -125,6 +125,24 @@ fn every_value_out_of_range_is_told_with_line_field_value_and_range() {
     ] {
         assert_eq!(faults(&format!("# first\n{text}\n")), [format!("config.toml:2: {want}")]);
     }
+    for share in [
+        "\"/s/**\"",
+        "{ pattern = \"/s/**\", with = \"*\", mode = \"publish\" }",
+        "{ prefix = \"/peer/kitchen\", pattern = \"/s/*\", with = \"kitchen\" }, \"/t;mode=both\"",
+    ] {
+        assert_eq!(faults(&format!("share = [{share}]")), [""; 0], "{share}");
+    }
+    for share in [
+        "\"s\"",
+        "{ with = \"*\" }",
+        "{ pattern = \"/s\", mode = \"push\" }",
+        "{ pattern = \"/s;x=1\" }",
+        "[]",
+        "5",
+    ] {
+        let told = faults(&format!("share = [{share}]"));
+        assert!(told.len() == 1 && told[0].starts_with("config.toml:1: share: "), "{share}: {told:?}");
+    }
     for text in ["rate = 0", "connect-timeout = 0.1", "router = [\"ws://a:1\"]", "stun = [\"a\", \"b:1\"]"] {
         assert_eq!(faults(text), [""; 0]);
     }

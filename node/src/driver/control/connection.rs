@@ -37,7 +37,7 @@ pub(super) async fn carry(
             }
         };
         let answered = match request {
-            Ok(request) => match answer(request, service.node(), tokens).await {
+            Ok(request) => match answer(request, service, tokens).await {
                 Work::Answered(answered) => answered,
                 Work::Lasts(lasting) => {
                     return streams::carry(lasting, reader, stream, service, streams).await;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::streams::{LogsRequest, PingRequest, RecvRequest, SendRequest};
 use crate::driver::handle::{NodeHandle, Stopped};
 use crate::driver::meet::meet;
+use crate::driver::service::Service;
 use crate::driver::tokens::TokenDesk;
 use crate::pairing::{Known, WINDOW};
 
@@ -75,9 +76,10 @@ pub(super) enum Lasting {
 }
 
 /// Carries out a request, if that can be done with one answer.
-pub(super) async fn answer(request: Request, node: &NodeHandle, tokens: Option<&TokenDesk>) -> Work {
+pub(super) async fn answer(request: Request, service: &Service, tokens: Option<&TokenDesk>) -> Work {
+    let node = service.node();
     Work::Answered(match request {
-        Request::Status => value(node.status().await),
+        Request::Status => status(service).await,
         Request::Peers => value(peers(node).await),
         Request::Discover => value(node.devices().await),
         Request::PairShow { seconds, log } => {
@@ -103,6 +105,15 @@ pub(super) async fn answer(request: Request, node: &NodeHandle, tokens: Option<&
         Request::Recv(request) => return Work::Lasts(Lasting::Recv(request)),
         Request::Logs(request) => return Work::Lasts(Lasting::Logs(request)),
     })
+}
+
+/// How the node is, and what it shares.
+async fn status(service: &Service) -> Result<Value, String> {
+    let mut status = value(service.node().status().await)?;
+    if let (Some(sharing), Some(status)) = (service.sharing(), status.as_object_mut()) {
+        status.insert("shares".to_owned(), value(Ok::<_, String>(sharing.status()))?);
+    }
+    Ok(status)
 }
 
 fn value<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Result<Value, String> {

@@ -332,6 +332,9 @@ impl Shares {
     /// What goes out next on the reliable channel of this link.
     pub fn poll(&mut self, link: LinkId, local: &mut impl Local) -> Option<Bytes> {
         let link = self.links.get_mut(&link)?;
+        if let Some(frame) = link.put_back.take() {
+            return Some(frame);
+        }
         loop {
             if let Some(frame) = link.next_question().or_else(|| link.outbox.pop()) {
                 return Some(frame);
@@ -340,6 +343,11 @@ impl Shares {
                 return None;
             }
         }
+    }
+
+    /// The link did not take what [`Self::poll`] gave for it: it goes out before everything else.
+    pub fn put_back(&mut self, link: LinkId, frame: Bytes) {
+        self.with(link, |link| link.put_back = Some(frame));
     }
 
     /// What goes out next on the unreliable one.

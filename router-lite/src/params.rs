@@ -122,30 +122,36 @@ impl Params {
         let had_lock = old.is_some_and(|old| old.lock.is_some());
         let has_lock = (had_lock || set.lock) && !set.unlock;
         let life = Life::after_write(old.map(|old| old.life), set.ttl, now.instant);
+        let lock = has_lock.then_some(writer);
+        let frame =
+            self.store(now, writer, &Set { revision: Some(revision), ..*set }, lock, life, scratch)?;
+        Ok(Written { frame, revision, locks: i32::from(has_lock) - i32::from(had_lock) })
+    }
 
+    /// Stores what was allowed, if there is room; returns the frame for the subscribers.
+    fn store(
+        &mut self,
+        now: Now,
+        writer: SessionId,
+        set: &Set<'_>,
+        lock: Option<SessionId>,
+        life: Life,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Bytes, Refused> {
         scratch.clear();
-        let broadcast = Message::Set(Set { revision: Some(revision), ..*set });
-        broadcast.encode_into(scratch).map_err(|_| Refused::TooLarge)?;
+        Message::Set(*set).encode_into(scratch).map_err(|_| Refused::TooLarge)?;
         let entry_bytes =
             scratch.len().saturating_sub(SET_OVERHEAD_BYTES + if set.ttl.is_some() { 4 } else { 0 });
         if entry_bytes > MAX_PARAM_ENTRY_BYTES {
             return Err(Refused::TooLarge);
         }
         self.make_room(set.address, scratch.len())?;
-
         let frame = Bytes::copy_from_slice(scratch);
-        let param = Param {
-            frame: frame.clone(),
-            entry_bytes,
-            revision,
-            writer,
-            timestamp_us: now.unix_us,
-            lock: has_lock.then_some(writer),
-            life,
-        };
+        let (revision, timestamp_us) = (set.revision.unwrap_or(1), now.unix_us);
+        let param = Param { frame: frame.clone(), entry_bytes, revision, writer, timestamp_us, lock, life };
         self.bytes += cost(set.address, &frame);
         self.all.insert(set.address.into(), param);
-        Ok(Written { frame, revision, locks: i32::from(has_lock) - i32::from(had_lock) })
+        Ok(frame)
     }
 
     /// The parameter at `address`, unless it has expired.

@@ -10,10 +10,10 @@ from processes import FOLDER, ROUTER, Process, until
 class Device:
     """A node that runs on a host, and takes offers of paired devices only."""
 
-    def __init__(self, host, name):
-        self.host, self.name = host, name
+    def __init__(self, host, name, port=0, options=()):
+        self.host, self.name, self.port, self.options = host, name, port, options
         self.socket = os.path.join(FOLDER.name, f"{name}.sock")
-        options = ["--name", name, "--json", "--bind", "127.0.0.1:0", "--trust", "paired", "--control", self.socket]
+        options = [*options, "--name", name, "--json", "--bind", f"127.0.0.1:{port}", "--trust", "paired", "--control", self.socket]
         self.node = Process(host, "clasp-node", "run", *options, "--router", ROUTER)
         # Its own router first, then the one it shares with the others.
         ready, _ = self.node.event("router_ready", 5)
@@ -28,7 +28,10 @@ class Device:
 
     def restart(self, number):
         self.node.kill(number)
-        self.__init__(self.host, self.name)
+        self.__init__(self.host, self.name, self.port, self.options)
+
+    def status(self):
+        return json.loads(finished(self.ask("status", "--json"))[0])
 
 
 def finished(process, status=0):

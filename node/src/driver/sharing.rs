@@ -27,6 +27,9 @@ use crate::shares::{Local, Share, ShareCounters, SharedLink, Shares};
 /// How often a device that wants to know is told how the node is.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
+/// What a link would not take is offered to it again after this long.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
 /// A router that closes the bridge is asked for another one after this long: it was overwhelmed.
 const REOPEN_AFTER: Duration = Duration::from_millis(200);
 
@@ -189,17 +192,20 @@ async fn write(shared: Weak<Shared>, link: LinkId, channel: Channel, woken: Rece
             }
             continue;
         };
-        match strong.node.send(link, channel, message).await {
+        match strong.node.send(link, channel, message.clone()).await {
             Ok(()) => {}
             Err(CallError::Refused(SendError::TooLarge { .. })) => {
-                strong.core.borrow_mut().note_too_large(now(), link)
+                strong.core.borrow_mut().note_too_large(now(), link);
             }
-            // Its end is on its way to us, or it has only one of the channels.
-            Err(error) => {
+            Err(CallError::Stopped(_)) => return,
+            // Most likely the link is at its end, which is on its way to us and ends this; or too many others wait for it.
+            Err(CallError::Refused(error)) => {
                 debug!(link:% = link, channel = channel.label(); "not sent: {error}");
                 if channel == Channel::Reliable {
-                    return;
+                    strong.core.borrow_mut().put_back(link, message);
                 }
+                drop(strong);
+                Timer::after(RETRY_AFTER).await;
             }
         }
     }

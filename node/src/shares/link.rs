@@ -30,6 +30,8 @@ pub(super) struct Link {
     pub(super) behind: bool,
     /// The subscription for how the node is.
     pub(super) status: Option<u32>,
+    /// What the link did not take.
+    pub(super) put_back: Option<Bytes>,
     pub(super) outbox: Outbox,
 }
 
@@ -70,6 +72,7 @@ impl Link {
             pages: VecDeque::new(),
             behind: false,
             status: None,
+            put_back: None,
             outbox: Outbox::default(),
         }
     }

@@ -301,6 +301,23 @@ fn how_the_node_is_can_be_asked_for_by_a_device() {
 }
 
 #[test]
+fn what_a_link_did_not_take_goes_out_first() {
+    let mut world = World::new(&[BOTH, BOTH]);
+    world.link([0, 1]);
+    world.devices[1].subscribe(1, "/s/**");
+    world.settle();
+    for value in [1, 2] {
+        world.devices[0].publish(SignalType::Event, "/s/e", value);
+    }
+    world.devices[0].settle();
+    let (id, Device { shares, here, .. }) = (world.ids[0], &mut world.devices[0]);
+    let first = shares.poll(id, here).unwrap();
+    shares.put_back(id, first);
+    world.settle();
+    assert_eq!(world.devices[1].told(), ["/s/e!1 Event", "/s/e!2 Event"]);
+}
+
+#[test]
 fn a_bridge_that_was_closed_takes_up_where_it_was() {
     let mut world = World::new(&[BOTH, BOTH]);
     world.link([0, 1]);

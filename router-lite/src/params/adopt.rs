@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use clasp_wire::{Message, Pattern, Value, message::Set};
 
-use super::{Life, Param, Params, Refused, SET_OVERHEAD_BYTES, cost};
-use crate::{id::SessionId, limits::MAX_PARAM_ENTRY_BYTES, time::Now};
+use super::{Life, Param, Params, Refused};
+use crate::{id::SessionId, time::Now};
 
 /// When a parameter from elsewhere replaces the one that is here. The same value with the same revision never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,21 +89,8 @@ impl Params {
             }
         }
         let life = Life::after_write(old.map(|old| old.life), set.ttl, now.instant);
-        scratch.clear();
-        let broadcast = Message::Set(Set { revision: Some(revision), lock: false, unlock: false, ..*set });
-        broadcast.encode_into(scratch).map_err(|_| Refused::TooLarge)?;
-        let entry_bytes =
-            scratch.len().saturating_sub(SET_OVERHEAD_BYTES + if set.ttl.is_some() { 4 } else { 0 });
-        if entry_bytes > MAX_PARAM_ENTRY_BYTES {
-            return Err(Refused::TooLarge);
-        }
-        self.make_room(set.address, scratch.len())?;
-        let frame = Bytes::copy_from_slice(scratch);
-        let timestamp_us = now.unix_us;
-        let param =
-            Param { frame: frame.clone(), entry_bytes, revision, writer, timestamp_us, lock: None, life };
-        self.bytes += cost(set.address, &frame);
-        self.all.insert(set.address.into(), param);
+        let set = Set { revision: Some(revision), lock: false, unlock: false, ..*set };
+        let frame = self.store(now, writer, &set, None, life, scratch)?;
         Ok(Adopted::Taken { frame, revision })
     }
 

@@ -295,8 +295,8 @@ impl Shares {
             Adoption::Same => {}
             Adoption::Kept { own: false, frame, .. } => {
                 self.counters.outranked += 1;
-                if answers && let Ok((_, Message::Set(kept))) = Message::decode_compact(&frame) {
-                    self.tell(id, set.address, encode(&value_of(&kept, set.address, kept.revision)));
+                if answers {
+                    self.tell(id, set.address, link::renamed(&frame, set.address));
                 }
             }
             Adoption::Kept { own: true, .. } => self.counters.outranked += 1, // from a third device: that is not ours to tell

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use clasp_wire::limits::MAX_PAYLOAD_BYTES;
 use clasp_wire::message::{Body, SignalType};
 use clasp_wire::{Entry, Message, Pattern, Value};
+use router_lite::limits::MAX_PARAMS;
 use serde_json::{Map, Number, Value as Json, json};
 
 /// What a person means by `text`: JSON where it is JSON, else the text itself.
@@ -179,14 +180,11 @@ pub(super) fn arrived(message: &Message<'_>) -> Vec<Arrived> {
     }
 }
 
-/// Parameters whose revision is remembered, at most: as many as our routers keep.
-const MAX_REMEMBERED: usize = 4096;
-
 /// Chooses what `sub` tells. Routers show a new session all there is, wanted or not, and what a subscription matches once more.
 #[derive(Debug)]
 pub(super) struct Filter {
     patterns: Vec<Pattern>,
-    /// What was told of parameters. Forgotten when there are too many: then some are told twice.
+    /// What was told of parameters, of as many as our routers keep. Forgotten when there are more: then some are told twice.
     revisions: BTreeMap<String, u64>,
 }
 
@@ -205,7 +203,7 @@ impl Filter {
         if one.is_snapshot && self.revisions.get(&one.address).is_some_and(|told| revision <= *told) {
             return false;
         }
-        if self.revisions.len() >= MAX_REMEMBERED {
+        if self.revisions.len() >= MAX_PARAMS {
             self.revisions.clear();
         }
         self.revisions.insert(one.address.clone(), revision);

@@ -9,6 +9,7 @@ use clasp_node::driver::client::RouterClient;
 use clasp_node::driver::probe::RouterFault;
 use clasp_wire::message::{Body, ErrorReply, Phase, Publish, Set, SignalType, Subscribe, Ttl, TypeMask};
 use clasp_wire::{Address, Message, Pattern};
+use router_lite::limits::MAX_SESSION_SUBSCRIPTIONS;
 use serde_json::Value as Json;
 use smol::Unblock;
 use smol::future::FutureExt;
@@ -20,9 +21,6 @@ use super::{DEFAULT_ROUTER, Failure, output, seconds};
 
 /// Dialling, and every answer of the router.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Patterns of one `sub`: as many as our routers allow a session.
-const MAX_PATTERNS: usize = 64;
 
 /// The router to be a client of. $CLASP_NODE_TOKEN is presented to it.
 #[derive(Debug, Args)]
@@ -268,8 +266,8 @@ pub(super) async fn get(args: GetArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
-    if args.pattern.len() > MAX_PATTERNS {
-        return Err(Failure::Usage(format!("at most {MAX_PATTERNS} patterns")));
+    if args.pattern.len() > MAX_SESSION_SUBSCRIPTIONS {
+        return Err(Failure::Usage(format!("at most {MAX_SESSION_SUBSCRIPTIONS} patterns")));
     }
     let patterns = args.pattern.iter().map(|pattern| Pattern::parse(pattern)).collect::<Result<_, _>>();
     let mut filter = Filter::new(patterns.map_err(|error| Failure::Usage(error.to_string()))?);

@@ -19,6 +19,7 @@ use smol::future::FutureExt;
 use smol::{LocalExecutor, Task, Timer};
 
 pub(crate) use board::End;
+pub(super) use board::wake;
 pub use find::{Wanted, choose};
 pub(crate) use reach::{Reached, ping};
 pub(crate) use transfer::{Incoming, Sending};

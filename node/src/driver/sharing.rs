@@ -20,6 +20,7 @@ use smol::{LocalExecutor, Task, Timer};
 
 use super::clock::now;
 use super::handle::{CallError, NodeHandle};
+use super::service::wake;
 use crate::event::{Channel, Event, LinkId, LinkState};
 use crate::peer::SendError;
 use crate::shares::{Local, Share, ShareCounters, SharedLink, Shares};
@@ -38,6 +39,7 @@ const REOPEN_AFTER: Duration = Duration::from_millis(200);
 pub struct Sharing {
     shared: Rc<Shared>,
     links_changed: Sender<()>,
+    status_wanted: Sender<()>,
     _tasks: [Task<()>; 3],
 }
 
@@ -87,13 +89,14 @@ impl Sharing {
         let (executor, writers) = (Rc::clone(executor), RefCell::default());
         let shared = Rc::new(Shared { core, bridge, server, node, executor, writers });
         let (links_changed, changes) = bounded(1);
+        let (status_wanted, wanted) = bounded(1);
         let spawn = &shared.executor;
         let tasks = [
             spawn.spawn(follow_router(Rc::downgrade(&shared))),
             spawn.spawn(follow_links(Rc::downgrade(&shared), changes)),
-            spawn.spawn(tell_status(Rc::downgrade(&shared))),
+            spawn.spawn(tell_status(Rc::downgrade(&shared), wanted)),
         ];
-        Self { shared, links_changed, _tasks: tasks }
+        Self { shared, links_changed, status_wanted, _tasks: tasks }
     }
 
     /// Notes what the node tells. True for a message that was about shares, and is nobody else's.
@@ -104,6 +107,9 @@ impl Sharing {
                     self.shared.with_core(|core, local| core.handle_message(now(), *link, bytes, local));
                 if taken {
                     self.shared.wake_all();
+                    if self.shared.core.borrow().wants_status() {
+                        wake(&self.status_wanted);
+                    }
                 }
                 return taken;
             }
@@ -247,17 +253,22 @@ async fn follow_links(shared: Weak<Shared>, changes: Receiver<()>) {
     }
 }
 
-async fn tell_status(shared: Weak<Shared>) {
-    while let Some(shared) = shared.upgrade() {
-        if shared.core.borrow().wants_status() {
-            let Ok(status) = shared.node.status().await else { return };
-            match serde_json::to_string(&status) {
-                Ok(text) => shared.core.borrow_mut().tell_status(&text),
-                Err(error) => debug!("no status: {error}"),
+async fn tell_status(shared: Weak<Shared>, wanted: Receiver<()>) {
+    while let Some(strong) = shared.upgrade() {
+        if !strong.core.borrow().wants_status() {
+            drop(strong);
+            if wanted.recv().await.is_err() {
+                return;
             }
-            shared.wake_all();
+            continue;
         }
-        drop(shared);
+        let Ok(status) = strong.node.status().await else { return };
+        match serde_json::to_string(&status) {
+            Ok(text) => strong.core.borrow_mut().tell_status(&text),
+            Err(error) => debug!("no status: {error}"),
+        }
+        strong.wake_all();
+        drop(strong);
         Timer::after(STATUS_EVERY).await;
     }
 }
@@ -272,12 +283,6 @@ fn open(server: &Server) -> Bridge {
         warn!("nothing is shared for now: {error}");
     }
     bridge
-}
-
-fn wake(waker: &Sender<()>) {
-    if waker.try_send(()).is_err() {
-        log::trace!("woken already, or gone");
-    }
 }
 
 /// The router in the process, as the core has it.

@@ -101,8 +101,7 @@ impl Link {
         if self.asked.len() >= MAX_LINK_SUBSCRIPTIONS {
             return Err((429, format!("more than {MAX_LINK_SUBSCRIPTIONS} subscriptions")));
         }
-        let published = self.with.iter().filter_map(|at| shares.get(*at));
-        if !published.filter(|share| share.mode.publishes()).any(|share| share.pattern.overlaps(&pattern)) {
+        if !published(&self.with, shares).any(|(_, share)| share.pattern.overlaps(&pattern)) {
             return Err((301, "nothing of that is shared with you".to_owned()));
         }
         self.asked.push(Asked { id, pattern, types });
@@ -132,9 +131,8 @@ impl Link {
         address: &'a str,
         signal: SignalType,
     ) -> Option<(&'s Share, &'a str)> {
-        let published =
-            self.with.iter().filter_map(|at| shares.get(*at)).filter(|share| share.mode.publishes());
-        let mut named = published.filter_map(|share| Some((share, share.outwards(address)?)));
+        let mut named =
+            published(&self.with, shares).filter_map(|(_, share)| Some((share, share.outwards(address)?)));
         named.find(|(_, theirs)| {
             self.asked.iter().any(|asked| asked.types.accepts(signal) && asked.pattern.matches(theirs))
         })
@@ -142,8 +140,7 @@ impl Link {
 
     /// By which share a message to this address of the other device is for us.
     pub(super) fn inwards<'s>(&self, shares: &'s [Share], address: &str) -> Option<&'s Share> {
-        let mut with = self.with.iter().filter_map(|at| shares.get(*at));
-        with.find(|share| share.mode.subscribes() && share.takes(address))
+        subscribed(&self.with, shares).find(|share| share.takes(address))
     }
 
     /// Queues a value for the other device.
@@ -161,14 +158,8 @@ impl Link {
 
     /// Works out what to ask the other device for.
     pub(super) fn wish(&mut self, shares: &[Share], interests: &[Interest]) {
-        let subscribed: Vec<&Share> = self
-            .with
-            .iter()
-            .filter_map(|at| shares.get(*at))
-            .filter(|share| share.mode.subscribes())
-            .collect();
         let mut wanted: BTreeMap<Pattern, TypeMask> = BTreeMap::new();
-        for share in &subscribed {
+        for share in subscribed(&self.with, shares) {
             for interest in interests {
                 let Some(pattern) = share.wish(&interest.pattern) else { continue };
                 let types = wanted.entry(pattern).or_insert(interest.types);
@@ -177,7 +168,8 @@ impl Link {
         }
         if wanted.len() > MAX_LINK_SUBSCRIPTIONS {
             // More than the other device lets us ask for: then everything.
-            wanted = subscribed.iter().map(|share| (share.pattern.clone(), TypeMask::ANY)).collect();
+            let all = subscribed(&self.with, shares);
+            wanted = all.map(|share| (share.pattern.clone(), TypeMask::ANY)).collect();
         }
         let taken_back = &mut self.taken_back;
         self.wishes.retain(|wish| {
@@ -250,17 +242,33 @@ impl Link {
 }
 
 /// The parameter in this frame of the router's, as the other device calls it.
-fn renamed(frame: &[u8], theirs: &str) -> Option<Bytes> {
+pub(super) fn renamed(frame: &[u8], theirs: &str) -> Option<Bytes> {
     let Ok((_, Message::Set(set))) = Message::decode_compact(frame) else { return None };
     encode(&value_of(&set, theirs, set.revision))
+}
+
+/// The shares of a link by which messages go to the other device, with their places.
+fn published<'a, 's>(
+    with: &'a [usize],
+    shares: &'s [Share],
+) -> impl Iterator<Item = (usize, &'s Share)> + use<'a, 's> {
+    let shared = with.iter().filter_map(|at| Some((*at, shares.get(*at)?)));
+    shared.filter(|(_, share)| share.mode.publishes())
+}
+
+/// Those by which messages come from it.
+fn subscribed<'a, 's>(
+    with: &'a [usize],
+    shares: &'s [Share],
+) -> impl Iterator<Item = &'s Share> + use<'a, 's> {
+    with.iter().filter_map(|at| shares.get(*at)).filter(|share| share.mode.subscribes())
 }
 
 /// Where to look for the parameters that were asked for.
 fn pages_of<'a>(asked: &'a Asked, with: &'a [usize], shares: &'a [Share]) -> impl Iterator<Item = Page> + 'a {
     let wants = asked.types.accepts(SignalType::Param);
-    let shared = with.iter().filter_map(|at| Some((*at, shares.get(*at)?)));
-    shared
-        .filter(move |(_, share)| wants && share.mode.publishes() && share.pattern.overlaps(&asked.pattern))
+    published(with, shares)
+        .filter(move |(_, share)| wants && share.pattern.overlaps(&asked.pattern))
         .filter_map(|(share, of)| {
             let pattern = Pattern::parse(&format!("{}{}", of.prefix, asked.pattern)).ok()?;
             Some(Page { asked: asked.id, share, pattern, after: None })

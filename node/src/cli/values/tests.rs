@@ -103,8 +103,8 @@ fn a_parameter_is_told_once_though_shown_twice_and_only_if_it_is_wanted() {
     ] {
         assert_eq!(filter.accepts(&arrived), accepted, "{arrived:?}");
     }
-    for n in 0..2 * MAX_REMEMBERED {
+    for n in 0..2 * MAX_PARAMS {
         assert!(filter.accepts(&one(&format!("/a/{n}"), 1, true)));
-        assert!(filter.revisions.len() <= MAX_REMEMBERED);
+        assert!(filter.revisions.len() <= MAX_PARAMS);
     }
 }

@@ -220,7 +220,7 @@ impl Board {
 }
 
 /// Wakes who waits, or the next one that would.
-fn wake(waker: &Waker<()>) {
+pub(in crate::driver) fn wake(waker: &Waker<()>) {
     if waker.try_send(()).is_err() {
         log::trace!("woken already, or gone");
     }

@@ -32,16 +32,17 @@ impl Outbox {
     /// Queues the value of a parameter. False if there is no room: it has to be looked up again later.
     #[must_use]
     pub(super) fn param(&mut self, address: &str, frame: Bytes) -> bool {
-        if let Some(old) = self.params.get_mut(address) {
-            self.bytes = self.bytes - old.len() + frame.len();
-            *old = frame;
-            return true;
-        }
-        if self.params.len() >= SHARED_PARAMS || self.bytes + frame.len() > SHARED_MESSAGES_BYTES {
+        let old = self.params.get(address).map(Bytes::len);
+        let bytes = self.bytes - old.unwrap_or(0) + frame.len();
+        // The older value may go out first: the newer one follows when it is looked up.
+        if bytes > SHARED_MESSAGES_BYTES || (old.is_none() && self.params.len() >= SHARED_PARAMS) {
             return false;
         }
-        self.bytes += frame.len();
+        self.bytes = bytes;
         self.params.insert(address.into(), frame);
+        if old.is_some() {
+            return true;
+        }
         self.order.push_back(Waiting::Param(address.into()));
         true
     }
@@ -137,6 +138,7 @@ mod tests {
         }
         assert!(!outbox.param("/more", frame("v")));
         assert!(outbox.param("/7", frame("w")), "a newer value needs no room");
+        assert!(!outbox.param("/7", Bytes::from(vec![0; SHARED_MESSAGES_BYTES])), "but one that grows does");
         assert!(!outbox.is_calm());
         assert_eq!(std::iter::from_fn(|| outbox.pop()).count(), SHARED_PARAMS);
         assert!(outbox.is_calm());

@@ -109,12 +109,11 @@ impl Shares {
         Self { shares, heard, ..Self::default() }
     }
 
-    /// A link to this device works. It replaces an older one to it.
+    /// A link to this device works. It may have several: one of itself, and those of programs and pages that are it for a while.
     pub fn linked(&mut self, link: LinkId, device: DeviceId, name: &str, local: &mut impl Local) {
         if self.links.contains_key(&link) {
             return;
         }
-        self.links.retain(|_, other| other.device != device);
         let with: Vec<usize> = self
             .shares
             .iter()

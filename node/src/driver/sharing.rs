@@ -149,20 +149,25 @@ impl Shared {
     async fn update_links(self: &Rc<Self>) {
         let (Ok(links), Ok(pairs)) = (self.node.links().await, self.node.pairs().await) else { return };
         let works = |state| matches!(state, LinkState::Open | LinkState::Restarting | LinkState::Relayed);
-        // Of two to one device, the later one is the one that it knows of.
-        let mut newest = BTreeMap::new();
+        // Of two between residents, the later one is the one that the other device knows of. Each other one is a program of its own:
+        // a page in a browser, one in another tab.
+        let mut residents = BTreeMap::new();
+        let mut wanted = BTreeMap::new();
         for link in links.iter().filter(|link| works(link.state)) {
-            if let Some(device) = link.device {
-                let newest = newest.entry(device).or_insert(link.link);
-                *newest = link.link.max(*newest);
+            let Some(device) = link.device else { continue };
+            if link.resident
+                && let Some(older) = residents.insert(device, link.link)
+            {
+                wanted.remove(&older);
             }
+            wanted.insert(link.link, device);
         }
         let known: Vec<LinkId> = self.core.borrow().links().collect();
-        for gone in known.iter().filter(|link| !newest.values().any(|newest| newest == *link)) {
+        for gone in known.iter().filter(|link| !wanted.contains_key(link)) {
             self.with_core(|core, local| core.unlinked(*gone, local));
             self.writers.borrow_mut().remove(gone);
         }
-        for (device, link) in newest.into_iter().filter(|(_, link)| !known.contains(link)) {
+        for (link, device) in wanted.into_iter().filter(|(link, _)| !known.contains(link)) {
             let name = pairs.iter().find(|pair| pair.device == device).map_or("", |pair| pair.name.as_str());
             self.with_core(|core, local| core.linked(link, device, name, local));
             let writer = self.writer(link);

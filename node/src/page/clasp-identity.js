@@ -34,7 +34,7 @@ export class Identity {
     identity.certificate = isGood ? kept.certificate : await newCertificate();
     identity.publicKey = publicKey(identity.seed);
     identity.device = deviceOf(identity.publicKey);
-    identity.fingerprint = fingerprintOf(identity.certificate);
+    identity.fingerprint = await fingerprintOf(identity.certificate);
     identity.pairs = (isGood && (await store.get("pairs"))) || [];
     identity.isKept = store.isKept;
     // Signed or sealed by this page: a number of its own, and one of the message.
@@ -78,9 +78,18 @@ export class Identity {
 const newCertificate = () =>
   RTCPeerConnection.generateCertificate({ name: "ECDSA", namedCurve: "P-256", expires: CERTIFICATE_LASTS });
 
-function fingerprintOf(certificate) {
-  const shown = certificate.getFingerprints().find(({ algorithm }) => algorithm === "sha-256");
-  return unhex(shown.value.replaceAll(":", "").toLowerCase());
+/** The SHA-256 of a certificate. Not every browser tells it by itself; but each writes it into its offers. */
+async function fingerprintOf(certificate) {
+  const told = certificate.getFingerprints?.().find(({ algorithm }) => algorithm === "sha-256")?.value;
+  return unhex((told ?? (await offered(certificate))).replaceAll(":", "").toLowerCase());
+}
+
+async function offered(certificate) {
+  const pc = new RTCPeerConnection({ certificates: [certificate] });
+  pc.createDataChannel("");
+  const { sdp } = await pc.createOffer();
+  pc.close();
+  return /^a=fingerprint:sha-256 (\S+)/m.exec(sdp)[1];
 }
 
 /** The most of a name that fits a card of 63 bytes. */

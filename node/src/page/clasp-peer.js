@@ -347,14 +347,14 @@ export class Peer extends EventTarget {
     return this.#awaited?.device === device ? this.#awaited : this.identity.pair(device);
   }
 
-  /** A paired device calls. Its offer counts more than one of ours that is on its way: that is what it goes by, too. */
+  /** A paired device calls; not one of its commands, which are the same device for a moment. What was open is what it left behind. */
   #onOffer(from, correlation, sdp) {
+    const refuse = (reason) => this.signal(from, { type: "disconnected", correlation_id: correlation, reason });
     const pair = typeof sdp === "string" && this.#pairOf(Link.offerer(sdp));
-    const existing = pair && this.#links.get(pair.device);
-    if (!pair || !(this.accept || existing)) {
-      this.signal(from, { type: "disconnected", correlation_id: correlation, reason: "not paired: pair the two devices (again)" });
-      return;
-    }
+    if (!pair) return refuse("not paired: pair the two devices (again)");
+    const existing = this.#links.get(pair.device);
+    const isAwaited = this.accept || (existing && existing.state !== "open");
+    if (!isAwaited || !this.seen.get(from)?.resident) return refuse("this page takes no calls");
     const link = existing ?? new Link(this, pair);
     link.answer(from, correlation, sdp).then((taken) => {
       if (!taken || existing) return;

@@ -51,11 +51,13 @@ function wanted() {
 
 function update() {
   const pair = wanted();
-  if (pair && !$("pair-button").disabled && link?.device !== pair.device) follow(peer.link(pair.device));
+  if (pair && !$("pair-button").disabled && link !== peer.link(pair.device)) follow(peer.link(pair.device));
   if (!pair && link) unfollow();
   const name = link?.name ?? home()?.name ?? "clasp-edge";
   $("name").textContent = document.title = name;
-  $("sign-in").hidden = peer.state !== "ready" || Boolean(pair);
+  // Where the device has forgotten this browser, it can be paired again.
+  const isStranger = !pair || Boolean(link?.why?.startsWith("not paired"));
+  $("sign-in").hidden = peer.state !== "ready" || !isStranger;
   $("signed-in").hidden = !pair;
   const state = peer.state === "ready" || link?.state === "open" ? link?.state ?? "not paired" : "connecting to the router";
   $("state").className = link?.state ?? "";

@@ -22,6 +22,9 @@ const SIGNAL = "/clasp/p2p/signal/";
 /** Sessions of others that are remembered; the oldest go first. */
 const MAX_SEEN = 256;
 
+/** The longest id of a session; routers give them 36 characters. */
+const MAX_SESSION_ID = 128;
+
 /** A router that says nothing is given up after this, ms. */
 const WELCOME_WITHIN = 10_000;
 
@@ -220,6 +223,10 @@ export class Peer extends EventTarget {
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     const silent = this.after(WELCOME_WITHIN, () => socket.close());
+    const heard = () => {
+      clearTimeout(silent);
+      this.#timers.delete(silent);
+    };
     socket.onopen = () => this.#send({ type: "hello", name: this.identity.name, token: this.token });
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || !(data instanceof ArrayBuffer)) return;
@@ -230,11 +237,11 @@ export class Peer extends EventTarget {
         console.debug("unreadable frame from the router:", error.message);
         return;
       }
-      if (message.type === "welcome") clearTimeout(silent);
+      if (message.type === "welcome") heard();
       this.#onMessage(message);
     };
     socket.onclose = ({ reason }) => {
-      clearTimeout(silent);
+      heard();
       if (socket === this.#socket) this.#lost(reason || "the router is out of reach");
     };
     this.#changed();
@@ -303,7 +310,8 @@ export class Peer extends EventTarget {
   }
 
   #onAnnounce(value) {
-    if (typeof value?.session_id !== "string" || value.session_id === this.session) return;
+    const session = value?.session_id;
+    if (typeof session !== "string" || session.length > MAX_SESSION_ID || session === this.session) return;
     const seen = new Seen(value);
     const isNew = !this.seen.delete(seen.session);
     this.seen.set(seen.session, seen);

@@ -12,6 +12,8 @@ mod id;
 mod pair;
 #[path = "command_line/service.rs"]
 mod service;
+#[path = "command_line/shares.rs"]
+mod shares;
 #[path = "command_line/status.rs"]
 mod status;
 #[path = "command_line/token.rs"]

@@ -57,7 +57,7 @@ pub(super) async fn run(
     let desk_to_reload = desk.clone();
     let mut service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
     if let Some(server) = running.embedded_router().filter(|_| !args.share.is_empty()) {
-        let sharing = Sharing::start(args.share, server.clone(), running.handle.clone(), executor);
+        let sharing = Sharing::start(args.share, server.clone(), &running, executor);
         service = service.with_sharing(sharing);
     }
     let answering = match control {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "command_line/arduino.rs"]
+mod arduino;
 #[path = "command_line/config.rs"]
 mod config;
 #[path = "command_line/doctor.rs"]

@@ -87,6 +87,18 @@ def dashboard(folder, url):
     return Program("node", f"{folder}/dashboard.mjs", url)
 
 
+def quick_start(folder, kitchen, garden):
+    """The sensor in the README of the project."""
+    with open(f"{EXAMPLES}/../README.md", encoding="utf-8") as file:
+        program = next(code for code in re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL) if "/sensors/temp" in code)
+    assert SHOWN_URL in program, program
+    display = garden.start("sub", "/sensors/**", "-c", "1", "--router", garden.url)
+    until("kitchen knows what is wanted", lambda: kitchen.share()["asked"] == ["/sensors/**"], SOON)
+    Program(PYTHON, "-c", program.replace(SHOWN_URL, kitchen.url)).finish(SOON)
+    assert display.finish(SOON) == ["/sensors/temp\t21.5"]
+    return "the five lines of the README reach garden"
+
+
 def sensors(folder, kitchen, garden):
     display = garden.start("sub", "/sensors/**", "--router", garden.url)
     watching = dashboard(folder, garden.url)
@@ -132,15 +144,16 @@ def actuator(folder, kitchen, garden):
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="clasp-examples-") as folder:
-        kitchen = Device(folder, "kitchen")
-        garden = Device(folder, "garden", "--router", kitchen.url)
-        pair(kitchen, garden)
-        for scenario in (sensors, actuator):
-            begun = time.monotonic()
-            print(f"ok      {scenario.__name__}: {scenario(folder, kitchen, garden)} ({time.monotonic() - begun:.1f} s)", flush=True)
-        for device in (garden, kitchen):
-            device.node.stop()
+    for scenario in (quick_start, sensors, actuator):
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="clasp-examples-") as folder:
+            kitchen = Device(folder, "kitchen")
+            garden = Device(folder, "garden", "--router", kitchen.url)
+            pair(kitchen, garden)
+            result = scenario(folder, kitchen, garden)
+            for device in (garden, kitchen):
+                device.node.stop()
+        print(f"ok      {scenario.__name__}: {result} ({time.monotonic() - begun:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

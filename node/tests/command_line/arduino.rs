@@ -6,7 +6,7 @@ use async_tungstenite::tungstenite::client::{IntoClientRequest, client};
 use async_tungstenite::tungstenite::{Message, WebSocket};
 use data_encoding::HEXUPPER_PERMISSIVE;
 
-use super::{DEADLINE, Running, program, run, text, until};
+use super::{DEADLINE, Running, program, run, socket, text, until};
 
 const NOTE: &str = include_str!("../../../examples/arduino.md");
 
@@ -23,6 +23,7 @@ fn next(socket: &mut WebSocket<TcpStream>, kind: u8) -> Vec<u8> {
     loop {
         match socket.read().unwrap() {
             Message::Binary(frame) if frame.get(4) == Some(&kind) => return frame.to_vec(),
+            Message::Close(why) => panic!("no {kind:02X} before the end: {why:?}"),
             _ => {}
         }
     }
@@ -36,7 +37,9 @@ fn a_router_understands_the_bytes_of_the_note_and_answers_with_those_it_shows() 
         assert!(NOTE.contains(&format!("--scope '{scope}'")), "{scope} is in the note");
     }
     let mut add = program();
-    add.args(["token", "add", "esp32", "--state-dir", &state]).args(scopes);
+    // Not to a node that another test runs.
+    let nowhere = socket("arduino-nowhere");
+    add.args(["token", "add", "esp32", "--state-dir", &state, "--control", &nowhere]).args(scopes);
     let added = add.output().unwrap();
     assert!(added.status.success(), "{}", text(&added.stderr));
     let token = text(&added.stdout).trim().as_bytes().to_vec();

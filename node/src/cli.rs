@@ -395,6 +395,8 @@ enum Failure {
     Usage(String),
     /// Ctrl-C.
     Interrupted,
+    /// Nobody reads any more what is printed.
+    Unread,
 }
 
 impl<E: std::fmt::Display> From<E> for Failure {
@@ -460,5 +462,7 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Interrupted) => ExitCode::from(130),
+        // As `head` has it from those before it; nothing went wrong.
+        Err(Failure::Unread) => ExitCode::SUCCESS,
     }
 }

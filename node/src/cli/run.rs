@@ -62,7 +62,7 @@ pub(super) async fn run(
             server.set_pages(PAGES);
         }
         // Without any share as well: paired devices may ask how this one is.
-        let sharing = Sharing::start(args.share, server.clone(), running.handle.clone(), executor);
+        let sharing = Sharing::start(args.share, server.clone(), &running, executor);
         service = service.with_sharing(sharing);
     }
     let answering = match control {

@@ -10,6 +10,8 @@ mod config;
 mod doctor;
 #[path = "command_line/id.rs"]
 mod id;
+#[path = "command_line/page.rs"]
+mod page;
 #[path = "command_line/pair.rs"]
 mod pair;
 #[path = "command_line/service.rs"]

@@ -10,17 +10,12 @@ import time
 from devices import Device, pair, shows
 from networks import PREFIX
 from processes import until
+from programs import figure
 from shares import PORT, client
 
 MINUTES = float(os.environ.get("MINUTES", "30"))
 PER_SECOND = 1000
 LOSS = "table ip lossy { chain through { type filter hook forward priority 0; meta l4proto udp numgen random mod 100 < 1 drop; }; }"
-
-
-def resident_kib(process):
-    """Of the program itself: what `ip netns exec` became."""
-    with open(f"/proc/{process.child.pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
 def shares_soak(_network):
@@ -58,7 +53,7 @@ def shares_soak(_network):
             ages.append(came - float(sent))
         longest, last = max(longest, came - last if last else 0.0), came
         if time.monotonic() > next_look:
-            memory.append([resident_kib(device.node) for device in (kitchen, garden)])
+            memory.append([figure(device.node.child.pid, "VmRSS") for device in (kitchen, garden)])
             next_look += 60
             print(f"        {len(memory)} min: {got} messages, RSS {memory[-1]} KiB, longest gap {longest:.2f} s", flush=True)
     took = time.monotonic() - begun

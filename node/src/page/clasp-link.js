@@ -10,7 +10,7 @@ const OPEN_WITHIN = 15_000;
 /** A connection without a sign of life, which the browser notices after 5 s, is given up after so much more, ms. */
 const LOST_AFTER = 3_000;
 
-/** Each new attempt is made within this, ms, doubled each time up to the longest. */
+/** A new attempt is made somewhere within this, ms, doubled each time up to the longest: so not everybody comes back at once. */
 const FIRST_RETRY = 500;
 const LONGEST_RETRY = 30_000;
 
@@ -24,6 +24,22 @@ const MAX_SUBSCRIPTIONS = 64;
 const MAX_WAITING = 256 * 1024;
 const ROOM_AGAIN = 64 * 1024;
 
+/** When to try again. */
+export class Backoff {
+  #within = FIRST_RETRY;
+
+  /** In how many ms, this time. */
+  next() {
+    const wait = this.#within * Math.random();
+    this.#within = Math.min(2 * this.#within, LONGEST_RETRY);
+    return wait;
+  }
+
+  reset() {
+    this.#within = FIRST_RETRY;
+  }
+}
+
 /**
  * Events: `change` (of `state`), `refused` (`detail` is `{code, message, address}`), and `data` (`detail` is `{bytes, reliable}`) for each
  * message that is not about addresses.
@@ -34,7 +50,7 @@ export class Link extends EventTarget {
   #attempt = null;
   #subscriptions = new Map();
   #nextId = 1;
-  #retry = FIRST_RETRY;
+  #backoff = new Backoff();
   #retryTimer = null;
 
   /** `connecting`, `open`, `waiting` to try again, or `closed`. */
@@ -165,7 +181,7 @@ export class Link extends EventTarget {
     const isAnother = this.#attempt?.instance && seen.instance && this.#attempt.instance !== seen.instance;
     if (!seen.resident || this.state === "closed") return;
     if (isAnother || this.state === "waiting") {
-      this.#retry = FIRST_RETRY;
+      this.#backoff.reset();
       this.dial();
     }
   }
@@ -307,7 +323,7 @@ export class Link extends EventTarget {
     const isOpen = [reliable, stream].every((channel) => channel?.readyState === "open");
     if (attempt !== this.#attempt || this.state === "open" || !isOpen) return;
     clearTimeout(attempt.timer);
-    this.#retry = FIRST_RETRY;
+    this.#backoff.reset();
     this.#signal(attempt.session, attempt.correlation, { type: "connected" });
     for (const [id, { pattern }] of this.#subscriptions) reliable.send(encode({ type: "subscribe", id, pattern }));
     this.#enter("open", null);
@@ -335,8 +351,7 @@ export class Link extends EventTarget {
 
   #later() {
     clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.dial(), this.#retry * Math.random());
-    this.#retry = Math.min(2 * this.#retry, LONGEST_RETRY);
+    this.#retryTimer = setTimeout(() => this.dial(), this.#backoff.next());
   }
 
   #drop() {

@@ -9,7 +9,7 @@
 //
 // It needs the other files beside it whose names begin with `clasp-`. docs/browser.md describes all of it.
 
-import { Link } from "./clasp-link.js";
+import { Backoff, Link } from "./clasp-link.js";
 import { Initiator, PairingError, readCode, sealSignal, unsealSignal } from "./clasp-pairing.js";
 import { decode, encode } from "./clasp-wire.js";
 
@@ -27,10 +27,6 @@ const MAX_SESSION_ID = 128;
 
 /** A router that says nothing is given up after this, ms. */
 const WELCOME_WITHIN = 10_000;
-
-/** Each try to reach the router again is made within this, ms, doubled each time up to the longest. */
-const FIRST_RETRY = 500;
-const LONGEST_RETRY = 30_000;
 
 /** A stock router forgets sessions that it has sent nothing for 300 s: a signal to oneself, ms. */
 const KEEP_ALIVE = 60_000;
@@ -60,7 +56,7 @@ class Seen {
 export class Peer extends EventTarget {
   #socket = null;
   #timers = new Set();
-  #retry = FIRST_RETRY;
+  #backoff = new Backoff();
   #links = new Map();
   #run = null;
   #awaited = null;
@@ -251,10 +247,7 @@ export class Peer extends EventTarget {
     Object.assign(this, { state: "waiting", session: null, why });
     this.seen.clear();
     this.#run?.fail("the router is gone");
-    if (!this.#closed) {
-      this.after(this.#retry * Math.random(), () => this.#dial());
-      this.#retry = Math.min(2 * this.#retry, LONGEST_RETRY);
-    }
+    if (!this.#closed) this.after(this.#backoff.next(), () => this.#dial());
     this.#changed();
   }
 
@@ -285,7 +278,7 @@ export class Peer extends EventTarget {
 
   #ready(session) {
     Object.assign(this, { session, state: "ready", why: null });
-    this.#retry = FIRST_RETRY;
+    this.#backoff.reset();
     this.#send({ type: "subscribe", id: 1, pattern: SIGNAL + session });
     this.#send({ type: "subscribe", id: 2, pattern: ANNOUNCE });
     this.#announce();

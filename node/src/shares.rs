@@ -21,6 +21,7 @@
 mod link;
 mod outbox;
 mod rule;
+mod status;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -30,15 +31,14 @@ use clasp_wire::message::{Publish, Set, SignalType, Subscribe, TypeMask};
 use clasp_wire::{Address, Message, Pattern, Value};
 use log::{debug, warn};
 use router_lite::{Adoption, Interest, Precedence, StoredParam};
-use serde::Serialize;
 
 use crate::burst::Burst;
 use crate::event::LinkId;
 use crate::identity::DeviceId;
 use crate::limits::{MAX_RELAYED_MESSAGE_BYTES, MAX_SHARED_ORIGINS};
-use crate::status::Traffic;
 use link::Link;
 pub use rule::{Mode, Share, ShareError, With};
+pub use status::{ShareCounters, ShareTotals, SharedLink};
 
 /// Where a paired device finds how the node is: a text of JSON, whenever it changes and once a second.
 pub const STATUS_ADDRESS: &str = "/edge/status";
@@ -53,54 +53,6 @@ pub trait Local {
     fn params(&mut self, pattern: &Pattern, after: Option<&str>, max: usize) -> Vec<StoredParam>;
     /// What its other clients subscribe to.
     fn interests(&mut self) -> Vec<Interest>;
-}
-
-/// What happened since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct ShareCounters {
-    /// Messages of clients of this node that were queued for a link.
-    pub sent: u64,
-    /// Messages of other devices that were given to clients of this node.
-    pub received: u64,
-    /// Messages dropped because a link did not take them in time: events, streams and gestures. Of parameters the latest value stays.
-    pub dropped: u64,
-    /// Messages larger than a link takes.
-    pub too_large: u64,
-    /// Messages and subscriptions of other devices that are about nothing that is shared with them, or that are wrong.
-    pub refused: u64,
-    /// Values of other devices that were older than the one here.
-    pub outranked: u64,
-}
-
-/// A link as far as shares use it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct SharedLink {
-    /// The link.
-    pub link: LinkId,
-    /// The device at its other end.
-    pub device: DeviceId,
-    /// What that device has asked for.
-    pub asked: Vec<String>,
-    /// What it is asked for.
-    pub wishes: Vec<String>,
-    /// What waits to be sent to it.
-    pub waiting: Traffic,
-}
-
-/// How it is now, over all links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ShareTotals {
-    /// Links in use.
-    pub links: u64,
-    /// Subscriptions of other devices.
-    pub asked: u64,
-    /// Subscriptions at other devices.
-    pub wishes: u64,
-    /// What waits to be sent.
-    pub waiting: Traffic,
 }
 
 /// See the module.
@@ -161,6 +113,18 @@ impl Shares {
     #[must_use]
     pub fn counters(&self) -> ShareCounters {
         self.counters
+    }
+
+    /// How many shares there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shares.len()
+    }
+
+    /// Whether nothing is shared with anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shares.is_empty()
     }
 
     /// How it is now.

@@ -56,7 +56,7 @@ fn print(node: &Node) -> std::io::Result<()> {
     print_routers(node)?;
     output::line("")?;
     print_links(node)?;
-    if let Some(shares) = &node.shares {
+    if let Some(shares) = node.shares.as_ref().filter(|shares| shares.shares > 0) {
         output::line("")?;
         print_shares(node, shares)?;
     }

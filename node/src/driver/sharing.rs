@@ -52,6 +52,8 @@ pub struct SharingStatus {
     /// What happened so far.
     #[serde(flatten)]
     pub counters: ShareCounters,
+    /// How many shares this node has.
+    pub shares: usize,
     /// The links, and what each side wants of the other.
     pub links: Vec<SharedLink>,
 }
@@ -133,7 +135,7 @@ impl Sharing {
     #[must_use]
     pub fn status(&self) -> SharingStatus {
         let core = self.shared.core.borrow();
-        SharingStatus { counters: core.counters(), links: core.status() }
+        SharingStatus { counters: core.counters(), shares: core.len(), links: core.status() }
     }
 }
 

@@ -29,6 +29,7 @@ pub(in crate::cli) struct Shares {
     pub(in crate::cli) too_large: u64,
     pub(in crate::cli) refused: u64,
     pub(in crate::cli) outranked: u64,
+    pub(in crate::cli) shares: u64,
     pub(in crate::cli) links: Vec<SharedLink>,
 }
 

@@ -14,7 +14,8 @@ fn get(url: &str, path: &str) -> (String, usize) {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    (text(&answer[..end]), answer.len() - end - 4)
+    let (head, rest) = answer.split_at(end);
+    (text(head), rest.len() - 4)
 }
 
 #[test]

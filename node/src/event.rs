@@ -325,6 +325,18 @@ pub enum Event {
         /// The step.
         step: Step,
     },
+    /// The other end of the link has proved to be this paired device. Told once, before its first message and before
+    /// [`Event::Connected`] or [`Event::Relayed`].
+    Proven {
+        /// The link.
+        link: LinkId,
+        /// The device.
+        device: DeviceId,
+        /// What it is called here.
+        name: String,
+        /// Whether both ends connect to their paired devices by themselves.
+        resident: bool,
+    },
     /// The link is open for the first time: both data channels, or the reliable one if the peer opens no other within a second.
     Connected {
         /// The link.

@@ -15,11 +15,14 @@ from shares import PORT, client
 
 MINUTES = float(os.environ.get("MINUTES", "30"))
 PER_SECOND = 1000
+# What may wait on a link when it stands still for longest: shared messages, those the other node has not confirmed, those SCTP repeats, and
+# as much again for what keeps them in order.
+MAY_WAIT_KIB = 2 * (512 + 512 + 128)
 LOSS = "table ip lossy { chain through { type filter hook forward priority 0; meta l4proto udp numgen random mod 100 < 1 drop; }; }"
 
 
 def shares_soak(_network):
-    """Nothing is lost, doubled or out of order; no stall; memory stays where it was after the first minute. MINUTES says how long."""
+    """Nothing is lost, doubled or out of order; memory grows by no more than what may wait. MINUTES says how long."""
     options = ["--share", "/sensors/**", "--rate", "0"]
     kitchen, garden = Device("a", "kitchen", PORT, options), Device("b", "garden", PORT, options)
     pair(kitchen, garden, "kitchen", lambda: until("the other device knows", lambda: shows("b", "kitchen"), 5))
@@ -63,7 +66,7 @@ def shares_soak(_network):
     assert status["shares"]["dropped"] == 0, status["shares"]
     if len(memory) > 2:
         grown = [end - start for start, end in zip(memory[0], memory[-1])]
-        assert max(grown) < 1024, f"memory grew by {grown} KiB"
+        assert max(grown) < MAY_WAIT_KIB, f"memory grew by {grown} KiB"
     with contextlib.suppress(ProcessLookupError):
         display.kill(signal.SIGINT)
     for device in (kitchen, garden):

@@ -104,6 +104,27 @@ fn paired_devices_link_and_their_router_reads_no_signal_but_signed_descriptions(
 }
 
 #[test]
+fn who_is_at_the_other_end_is_told_once_and_before_everything_else() {
+    for seed in 0..20 {
+        let mut world = World::seeded(seed);
+        let (a, b, link, _) = linked_pair(&mut world);
+        world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("room");
+        let told = |w: &World| w.count(b, |event| matches!(event, Event::Data { .. })) == 1;
+        assert!(world.run_until(SOON, told), "{world:?}");
+        for (node, name) in [(a, "b"), (b, "a")] {
+            let of_links = world.told(node).iter().filter(|(_, event)| {
+                matches!(event, Event::Proven { .. } | Event::Connected { .. } | Event::Data { .. })
+            });
+            let mut of_links = of_links.map(|(_, event)| event);
+            let Some(Event::Proven { name: proven, .. }) = of_links.next() else { panic!("{world:?}") };
+            assert_eq!(proven, name);
+            assert!(matches!(of_links.next(), Some(Event::Connected { .. } | Event::Data { .. })));
+            assert!(!of_links.any(|event| matches!(event, Event::Proven { .. })), "told twice");
+        }
+    }
+}
+
+#[test]
 fn a_strangers_offer_is_refused_before_anything_is_made_of_it() {
     let mut world = World::seeded(1);
     let [a, b] = paired(&mut world);

@@ -50,6 +50,9 @@ pub(super) fn event(event: &Event) -> Value {
         Event::Step { link, peer, role, step } => {
             json!({"event": "step", "link": link, "peer": peer, "role": role, "step": step})
         }
+        Event::Proven { link, device, name, .. } => {
+            json!({"event": "proven", "link": link, "device": device, "name": name})
+        }
         Event::Connected { link, peer, role, path, after } => json!({
             "event": "connected", "link": link, "peer": peer, "role": role,
             "local": path.local.to_string(), "local_kind": path.local_kind, "remote": path.remote.to_string(),

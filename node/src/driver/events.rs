@@ -205,6 +205,7 @@ fn is_vital(event: &Event) -> bool {
         | Event::RouterLost { .. }
         | Event::Connecting { .. }
         | Event::State { .. }
+        | Event::Proven { .. }
         | Event::Connected { .. }
         | Event::Relayed { .. }
         | Event::PathChanged { .. }

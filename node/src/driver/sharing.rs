@@ -23,7 +23,9 @@ use super::clock::now;
 use super::handle::{CallError, NodeHandle};
 use super::service::wake;
 use crate::event::{Channel, Event, LinkId, LinkState};
+use crate::identity::DeviceId;
 use crate::metrics::Metrics;
+use crate::node::LinkInfo;
 use crate::peer::SendError;
 use crate::shares::{Local, Share, ShareCounters, SharedLink, Shares};
 
@@ -119,6 +121,8 @@ impl Sharing {
                 }
                 return taken;
             }
+            // At once: its first message may be a question.
+            Event::Proven { link, device, name, .. } => self.shared.add(*link, *device, name),
             Event::Connected { .. }
             | Event::Relayed { .. }
             | Event::PathChanged { .. }
@@ -158,15 +162,31 @@ impl Shared {
         }
     }
 
-    /// Takes over which links there are.
+    /// A link works. It is used at once.
+    fn add(self: &Rc<Self>, link: LinkId, device: DeviceId, name: &str) {
+        if self.core.borrow().links().any(|known| known == link) {
+            return;
+        }
+        self.with_core(|core, local| core.linked(link, device, name, local));
+        let writer = self.writer(link);
+        self.writers.borrow_mut().insert(link, writer);
+        self.wake_all();
+    }
+
+    /// Takes over which links there are not any more, and which were told of while nobody listened.
     async fn update_links(self: &Rc<Self>) {
+        let known: Vec<LinkId> = self.core.borrow().links().collect();
         let (Ok(links), Ok(pairs)) = (self.node.links().await, self.node.pairs().await) else { return };
-        let works = |state| matches!(state, LinkState::Open | LinkState::Restarting | LinkState::Relayed);
+        let is_there = |link: &LinkInfo| match link.state {
+            LinkState::Open | LinkState::Restarting | LinkState::Relayed => true,
+            LinkState::Closed => false,
+            _ => known.contains(&link.link),
+        };
         // Of two between residents, the later one is the one that the other device knows of. Each other one is a program of its own:
         // a page in a browser, one in another tab.
         let mut residents = BTreeMap::new();
         let mut wanted = BTreeMap::new();
-        for link in links.iter().filter(|link| works(link.state)) {
+        for link in links.iter().filter(|link| is_there(link)) {
             let Some(device) = link.device else { continue };
             if link.resident
                 && let Some(older) = residents.insert(device, link.link)
@@ -175,16 +195,13 @@ impl Shared {
             }
             wanted.insert(link.link, device);
         }
-        let known: Vec<LinkId> = self.core.borrow().links().collect();
         for gone in known.iter().filter(|link| !wanted.contains_key(link)) {
             self.with_core(|core, local| core.unlinked(*gone, local));
             self.writers.borrow_mut().remove(gone);
         }
-        for (link, device) in wanted.into_iter().filter(|(link, _)| !known.contains(link)) {
+        for (link, device) in wanted {
             let name = pairs.iter().find(|pair| pair.device == device).map_or("", |pair| pair.name.as_str());
-            self.with_core(|core, local| core.linked(link, device, name, local));
-            let writer = self.writer(link);
-            self.writers.borrow_mut().insert(link, writer);
+            self.add(link, device, name);
         }
         self.wake_all();
     }

@@ -126,7 +126,13 @@ impl Node {
                 }
                 self.note_reunion(&event);
                 self.remember(&event);
-                Some(Output::Event(event))
+                match self.proof(&event) {
+                    None => Some(Output::Event(event)),
+                    Some(proof) => {
+                        self.event(event);
+                        Some(Output::Event(proof))
+                    }
+                }
             }
         }
     }

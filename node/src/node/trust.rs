@@ -14,7 +14,7 @@ use super::signals::SESSION_ENDED;
 use super::{Link, Node};
 use crate::auth::{self, AuthError, Kind, Nonce, Parties, SeenNonces, Tag};
 use crate::config::Trust;
-use crate::event::{LinkId, RouterId};
+use crate::event::{Event, LinkId, RouterId};
 use crate::identity::DeviceId;
 use crate::pairs::{Pair, PairError};
 use crate::peer::{OutSignal, fingerprint};
@@ -35,11 +35,13 @@ pub(crate) struct Bond {
     ours: Option<Tag>,
     /// Its last offer.
     theirs: Option<Tag>,
+    /// Whether the application knows that the link is with it.
+    told: bool,
 }
 
 impl Bond {
     pub(crate) fn new(device: DeviceId) -> Self {
-        Self { device, ours: None, theirs: None }
+        Self { device, ours: None, theirs: None, told: false }
     }
 }
 
@@ -119,9 +121,7 @@ impl Node {
         let parties = Parties { from: pair.id(), to: self.local.identity.id(), key: &pair.key };
         let seen = self.heard.descriptions.entry(pair.id()).or_default();
         match claim.check(Kind::Offer, parties, seen) {
-            Ok(tag) if is_pinned(pair, sdp) => {
-                Ok(Some(Bond { device: pair.id(), ours: None, theirs: Some(tag) }))
-            }
+            Ok(tag) if is_pinned(pair, sdp) => Ok(Some(Bond { theirs: Some(tag), ..Bond::new(pair.id()) })),
             Ok(_) => {
                 warn!(name = pair.name.as_str(); "a paired device offers another certificate than it was paired with; refused");
                 Err(OTHER_CERTIFICATE)
@@ -191,6 +191,25 @@ impl Node {
             Err(error) => self.note_unproven(id, "answer", &error),
         }
         false
+    }
+
+    /// What is to be told before this event of a link: which paired device is at the other end, the first time.
+    pub(super) fn proof(&mut self, event: &Event) -> Option<Event> {
+        let (Event::Connected { link: id, .. }
+        | Event::Relayed { link: id, .. }
+        | Event::Data { link: id, .. }) = event
+        else {
+            return None;
+        };
+        let Self { links, pairs, pairing, local, .. } = self;
+        let link = links.get_mut(id)?;
+        let resident = local.config.resident && link.is_resident();
+        let bond = link.bond_mut()?;
+        if std::mem::replace(&mut bond.told, true) {
+            return None;
+        }
+        let pair = pairing.pair(pairs, bond.device)?;
+        Some(Event::Proven { link: *id, device: pair.id(), name: pair.name.clone(), resident })
     }
 
     pub(super) fn note_unproven(&mut self, id: LinkId, what: &str, why: &dyn std::fmt::Display) {

@@ -60,11 +60,11 @@ class Browser:
         connection = _Connection(self.host, self.port, 90)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            value = json.loads(response.read())["value"]
         finally:
             connection.close()
-        value = answer["value"]
-        if isinstance(value, dict) and "error" in value:
+        if response.status >= 400:
             raise AssertionError(f"{value['error']}: {value['message'].splitlines()[0]}")
         return value
 

@@ -357,10 +357,12 @@ export class Peer extends EventTarget {
     const isAwaited = this.accept || (existing && existing.state !== "open");
     if (!isAwaited || !this.seen.get(from)?.resident) return refuse("this page takes no calls");
     const link = existing ?? new Link(this, pair);
+    this.#links.set(pair.device, link); // at once: candidates may be right behind
     link.answer(from, correlation, sdp).then((taken) => {
-      if (!taken || existing) return;
-      this.#links.set(pair.device, link);
+      if (existing) return;
+      if (!taken) return this.#links.delete(pair.device);
       this.dispatchEvent(new CustomEvent("link", { detail: link }));
+      this.#changed();
     });
   }
 }

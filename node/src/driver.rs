@@ -17,6 +17,7 @@ mod journal;
 pub mod logs;
 mod mdns;
 mod meet;
+pub mod page;
 mod pairing;
 pub mod probe;
 mod resolver;

@@ -231,7 +231,7 @@ pub const MAX_LINK_SUBSCRIPTIONS: usize = 64;
 pub const SHARED_PARAMS: usize = 1024;
 
 /// Shared events that wait for one link; beyond, the oldest is dropped.
-pub const SHARED_MESSAGES: usize = 1024;
+pub const SHARED_MESSAGES: usize = 4096;
 
 /// Bytes of both of them.
 pub const SHARED_MESSAGES_BYTES: usize = 512 * 1024;

@@ -12,6 +12,7 @@ use router_lite::exposition::{Exposition, Histogram};
 use crate::discovery::DiscoveryCounters;
 use crate::event::{Channel, DisconnectReason, Event, FailReason, LinkState, Role, Step};
 use crate::node::{Counters, Node, ROUND_TRIP_SECONDS};
+use crate::shares::{ShareCounters, ShareTotals};
 
 /// Upper bounds in seconds for the time a connection takes: a LAN needs about 10 ms, an attempt is given up after 10 s.
 const CONNECT_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -60,6 +61,9 @@ pub struct Metrics {
     /// As last told by [`Self::note_discovery`].
     discovery: DiscoveryCounters,
     devices_found: u64,
+    /// As last told by [`Self::note_shares`].
+    shares: ShareCounters,
+    shares_now: ShareTotals,
 }
 
 /// Numbers by a reason, state or role from a fixed set, which are there from the start.
@@ -100,6 +104,8 @@ impl Default for Metrics {
             discovery: DiscoveryCounters::default(),
             devices_found: 0,
             events_dropped: 0,
+            shares: ShareCounters::default(),
+            shares_now: ShareTotals::default(),
         }
     }
 }
@@ -139,6 +145,11 @@ impl Metrics {
     /// Takes over how discovery goes, and how many devices it has found.
     pub fn note_discovery(&mut self, counters: DiscoveryCounters, found: usize) {
         (self.discovery, self.devices_found) = (counters, found as u64);
+    }
+
+    /// Takes over how shares go, and how they are now.
+    pub fn note_shares(&mut self, counters: ShareCounters, now: ShareTotals) {
+        (self.shares, self.shares_now) = (counters, now);
     }
 
     /// Takes over how the node is now, and how many events its application missed so far.
@@ -197,7 +208,22 @@ impl Metrics {
         page.counters("clasp_node_sent_messages", help, "channel", self.sent.messages());
         let help = "Bytes of messages taken to be sent, by channel.";
         page.counters("clasp_node_sent_bytes", help, "channel", self.sent.bytes());
+        self.write_shares(page);
         self.write_refusals(page);
+    }
+
+    fn write_shares(&self, page: &mut Exposition) {
+        let ShareTotals { links, asked, wishes, waiting } = self.shares_now;
+        page.gauge("clasp_node_shared_links", "Links to devices that addresses are shared with.", links);
+        let help = "Subscriptions on these links: `asked` for by the other devices, `wishes` of this one.";
+        page.gauges("clasp_node_shared_subscriptions", help, "kind", [("asked", asked), ("wishes", wishes)]);
+        let help = "Shared messages that wait for their links, and of each parameter its latest value.";
+        page.gauge("clasp_node_shared_waiting_messages", help, waiting.messages);
+        page.gauge("clasp_node_shared_waiting_bytes", "Their bytes.", waiting.bytes);
+        let help = "Messages of clients of this node that were queued for a link.";
+        page.counter("clasp_node_shared_sent_messages", help, self.shares.sent);
+        let help = "Messages of other devices that were given to clients of this node.";
+        page.counter("clasp_node_shared_received_messages", help, self.shares.received);
     }
 
     fn write_refusals(&self, page: &mut Exposition) {
@@ -218,6 +244,7 @@ impl Metrics {
             checks_answered: _,
             checks_lost: _,
         } = self.counters;
+        let ShareCounters { sent: _, received: _, dropped, too_large, refused, outranked } = self.shares;
         let refusals = [
             ("offers_refused", offers_refused),
             ("bad_descriptions", bad_descriptions),
@@ -235,6 +262,10 @@ impl Metrics {
             ("discovery_unreadable", self.discovery.unreadable),
             ("sends_refused", self.sends_refused),
             ("events_dropped", self.events_dropped),
+            ("shared_dropped", dropped),
+            ("shared_too_large", too_large),
+            ("shared_refused", refused),
+            ("shared_outranked", outranked),
         ];
         let help = "What was refused, dropped or ignored, by reason.";
         page.counters("clasp_node_refusals", help, "reason", refusals);

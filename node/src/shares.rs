@@ -36,6 +36,7 @@ use crate::burst::Burst;
 use crate::event::LinkId;
 use crate::identity::DeviceId;
 use crate::limits::{MAX_RELAYED_MESSAGE_BYTES, MAX_SHARED_ORIGINS};
+use crate::status::Traffic;
 use link::Link;
 pub use rule::{Mode, Share, ShareError, With};
 
@@ -84,6 +85,22 @@ pub struct SharedLink {
     pub asked: Vec<String>,
     /// What it is asked for.
     pub wishes: Vec<String>,
+    /// What waits to be sent to it.
+    pub waiting: Traffic,
+}
+
+/// How it is now, over all links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ShareTotals {
+    /// Links in use.
+    pub links: u64,
+    /// Subscriptions of other devices.
+    pub asked: u64,
+    /// Subscriptions at other devices.
+    pub wishes: u64,
+    /// What waits to be sent.
+    pub waiting: Traffic,
 }
 
 /// See the module.
@@ -109,12 +126,11 @@ impl Shares {
         Self { shares, heard, ..Self::default() }
     }
 
-    /// A link to this device works. It replaces an older one to it.
+    /// A link to this device works. It may have several: one of itself, and those of programs and pages that are it for a while.
     pub fn linked(&mut self, link: LinkId, device: DeviceId, name: &str, local: &mut impl Local) {
         if self.links.contains_key(&link) {
             return;
         }
-        self.links.retain(|_, other| other.device != device);
         let with: Vec<usize> = self
             .shares
             .iter()
@@ -145,6 +161,14 @@ impl Shares {
     #[must_use]
     pub fn counters(&self) -> ShareCounters {
         self.counters
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn totals(&self) -> ShareTotals {
+        let mut totals = ShareTotals::default();
+        self.links.values().for_each(|link| link.count(&mut totals));
+        totals
     }
 
     /// The links, and what each side wants of the other.

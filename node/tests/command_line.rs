@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "command_line/arduino.rs"]
+mod arduino;
 #[path = "command_line/config.rs"]
 mod config;
 #[path = "command_line/doctor.rs"]
@@ -12,6 +14,8 @@ mod id;
 mod pair;
 #[path = "command_line/service.rs"]
 mod service;
+#[path = "command_line/shares.rs"]
+mod shares;
 #[path = "command_line/status.rs"]
 mod status;
 #[path = "command_line/token.rs"]

@@ -46,5 +46,5 @@ pub use io::{Input, Output};
 pub use params::{Adoption, Precedence, StoredParam};
 pub use router::{Counts, Interest, Router};
 #[cfg(feature = "driver")]
-pub use server::{Bridge, Closed, LocalSession, Server, ServerError};
+pub use server::{Bridge, Closed, LocalSession, Page, Server, ServerError};
 pub use time::{Now, Wake};

@@ -25,6 +25,7 @@ use smol::{Async, LocalExecutor, Task, Timer, future::FutureExt};
 use thiserror::Error;
 
 pub use bridge::Bridge;
+pub use http::Page;
 pub use local::{Closed, LocalSession};
 
 use crate::{
@@ -162,6 +163,17 @@ impl Server {
     /// writes must not grow with what strangers do. A later call replaces the earlier one.
     pub fn add_metrics(&self, write: impl Fn(&mut Exposition) + 'static) {
         self.0.hub.more_metrics.replace(Some(Rc::new(write)));
+    }
+
+    /// Serves these files to everybody, in place of those before; none, until this is called.
+    pub fn set_pages(&self, pages: &'static [Page]) {
+        self.0.hub.pages.set(pages);
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn serves_pages(&self) -> bool {
+        !self.0.hub.pages.get().is_empty()
     }
 
     /// Accepts clients until [`Server::shutdown`] is done. To be awaited once.

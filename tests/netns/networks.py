@@ -26,6 +26,8 @@ class Hosts:
 
     def __exit__(self, *_):
         for host in self.HOSTS:
+            # What a browser's driver started outlives it, and the namespace would go on existing.
+            subprocess.run(f"ip netns pids {PREFIX}{host} | xargs -r kill -9", shell=True, capture_output=True)
             subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
 
     def bridge(self, host, address):

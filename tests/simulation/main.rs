@@ -3,6 +3,7 @@
 mod crossing_calls;
 mod establishing;
 mod failing;
+mod fairness;
 mod hostile;
 mod lone_messages;
 mod lottery;

@@ -227,6 +227,7 @@ fn text(failure: Failure) -> String {
     match failure {
         Failure::Failed(why) | Failure::Usage(why) => why,
         Failure::Interrupted => "interrupted".to_owned(),
+        Failure::Unread => "nobody reads it".to_owned(),
     }
 }
 

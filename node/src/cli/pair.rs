@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 struct Shown {
     code: String,
     qr: String,
+    page: Option<String>,
     lasts: u64,
 }
 
@@ -58,16 +59,27 @@ async fn show(args: &PairArgs, place: &Place) -> Result<Value, Failure> {
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let request = json!({"cmd": "pair_show", "seconds": args.seconds, "log": args.to_log});
     let shown = control::ask(place, &request).await?;
-    let Shown { code, qr, lasts } = Shown::deserialize(&shown)?;
+    let Shown { code, qr, page, lasts } = Shown::deserialize(&shown)?;
+    if args.page && page.is_none() {
+        hide(place).await;
+        return Err(Failure::Failed("this device has no page that other hosts can reach".to_owned()));
+    }
     if args.json {
         output::object(&json!({"event": "shown", "shown": shown}))?;
     } else {
-        if args.qr || std::io::stdout().is_terminal() {
-            id::show(&qr)?;
+        let text = match (&page, args.page) {
+            (Some(page), true) => format!("{page}#{qr}"),
+            _ => qr,
+        };
+        if args.qr || args.page || std::io::stdout().is_terminal() {
+            id::show(&text)?;
             output::line("")?;
         }
         output::line(&format!("code {code}, good for {lasts} s"))?;
         eprintln!("on the other device: clasp-node pair NAME-OF-THIS-ONE");
+        if let Some(page) = page {
+            eprintln!("or in a browser: {page}");
+        }
     }
     let patience = Duration::from_secs(lasts) + PATIENCE;
     let wait = async {
@@ -78,12 +90,16 @@ async fn show(args: &PairArgs, place: &Place) -> Result<Value, Failure> {
         Err(Failure::Interrupted)
     };
     let result = wait.or(interrupted).await;
-    if let Err(Failure::Interrupted) = &result
-        && let Err(error) = control::ask(place, &json!({"cmd": "pair_hide"})).await
-    {
-        log::warn!("the code may still be good: {error}");
+    if let Err(Failure::Interrupted) = &result {
+        hide(place).await;
     }
     result
+}
+
+async fn hide(place: &Place) {
+    if let Err(error) = control::ask(place, &json!({"cmd": "pair_hide"})).await {
+        log::warn!("the code may still be good: {error}");
+    }
 }
 
 async fn call(args: &PairArgs, place: &Place, peer: &str) -> Result<Value, Failure> {

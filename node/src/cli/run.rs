@@ -7,6 +7,7 @@ use async_signal::{Signal, Signals};
 use clasp_node::driver::control::{Control, Place};
 use clasp_node::driver::health::Health;
 use clasp_node::driver::logs::LogRing;
+use clasp_node::driver::page::PAGES;
 use clasp_node::driver::service::Service;
 use clasp_node::driver::sharing::Sharing;
 use clasp_node::driver::store::Access;
@@ -56,8 +57,12 @@ pub(super) async fn run(
     let _following = desk.clone().map(|desk| executor.spawn(async move { desk.follow().await }));
     let desk_to_reload = desk.clone();
     let mut service = Service::new(running.handle.clone(), Rc::clone(executor)).with_logs(ring);
-    if let Some(server) = running.embedded_router().filter(|_| !args.share.is_empty()) {
-        let sharing = Sharing::start(args.share, server.clone(), running.handle.clone(), executor);
+    if let Some(server) = running.embedded_router() {
+        if !args.no_page {
+            server.set_pages(PAGES);
+        }
+        // Without any share as well: paired devices may ask how this one is.
+        let sharing = Sharing::start(args.share, server.clone(), &running, executor);
         service = service.with_sharing(sharing);
     }
     let answering = match control {

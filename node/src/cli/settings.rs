@@ -65,7 +65,7 @@ const BOOL: &str = "true or false";
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 21] = [
+pub(super) const SETTINGS: [Setting; 22] = [
     otherwise(setting("name", "CLASP_NODE_NAME", Kind::Text(63), "\"kitchen\"", "text of 1 to 63 bytes"), "the host's name"),
     setting("log", "CLASP_NODE_LOG", Kind::Text(1024), "\"warn\"", "a filter such as \"info\" or \"warn,clasp_node=debug\""),
     otherwise(setting("state-dir", "CLASP_NODE_STATE", PATH, "\"/var/lib/clasp-node\"", "a path"), "/var/lib/clasp-node for root"),
@@ -75,6 +75,7 @@ pub(super) const SETTINGS: [Setting; 21] = [
     setting("router", "CLASP_NODE_ROUTER", Kind::List(3), "[]", "up to 3 URLs such as \"ws://10.0.0.1:7330\""),
     setting("connect-timeout", "CLASP_NODE_CONNECT_TIMEOUT", Kind::Number(0.1, 120.0), "10", "0.1 to 120 (seconds)"),
     setting("no-discovery", "CLASP_NODE_NO_DISCOVERY", Kind::Switch, "false", BOOL),
+    setting("no-page", "CLASP_NODE_NO_PAGE", Kind::Switch, "false", BOOL),
     setting("loopback", "CLASP_NODE_LOOPBACK", Kind::Switch, "false", BOOL),
     otherwise(setting("udp-port", "CLASP_NODE_UDP_PORT", Kind::Number(1.0, 65535.0), "7332", "1 to 65535"), "any free port"),
     setting("stun", "CLASP_NODE_STUN", Kind::List(4), "[]", "up to 4 servers, \"HOST\" or \"HOST:PORT\""),

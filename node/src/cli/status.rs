@@ -6,10 +6,13 @@ use clasp_node::driver::control::{self, Place};
 use serde_json::{Value, json};
 
 use super::{Failure, StatusArgs, output};
-use view::{Drops, Link, Node, Traffic};
+use view::{Drops, Link, Node, SharedLink, Shares, Traffic};
 
 /// As much of a session id as tells it from others.
 const ID_SHOWN: usize = 8;
+
+/// Patterns of a device that are shown; the JSON has all of them.
+const PATTERNS_SHOWN: usize = 4;
 
 pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
     let place = Place::choose(args.control.control);
@@ -53,6 +56,10 @@ fn print(node: &Node) -> std::io::Result<()> {
     print_routers(node)?;
     output::line("")?;
     print_links(node)?;
+    if let Some(shares) = &node.shares {
+        output::line("")?;
+        print_shares(node, shares)?;
+    }
     if !node.ended.is_empty() {
         output::line("")?;
         let rows: Vec<_> = node
@@ -126,6 +133,39 @@ fn print_links(node: &Node) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn print_shares(node: &Node, shares: &Shares) -> std::io::Result<()> {
+    if shares.links.is_empty() {
+        output::line("nothing is shared now: no paired device has a link")?;
+    } else {
+        let row = |shared: &SharedLink| {
+            let link = node.links.iter().find(|link| link.link == shared.link);
+            let name = link.and_then(|link| link.name.as_deref());
+            let (asked, wishes) = (patterns(&shared.asked), patterns(&shared.wishes));
+            [peer(name, &shared.device), asked, wishes, output::bytes(shared.waiting.bytes)]
+        };
+        let rows: Vec<_> = shares.links.iter().map(row).collect();
+        output::table(["SHARED WITH", "WANTS OF US", "WE WANT", "WAITING"], &rows)?;
+    }
+    let Shares { sent, received, .. } = shares;
+    let lost = [
+        (shares.dropped, "dropped"),
+        (shares.too_large, "too large"),
+        (shares.refused, "refused"),
+        (shares.outranked, "outranked"),
+    ];
+    let told = lost.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    output::line(&format!("shared so far: {sent} sent, {received} received{}", told.collect::<String>()))
+}
+
+fn patterns(patterns: &[String]) -> String {
+    let shown = patterns.iter().take(PATTERNS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match patterns.len() {
+        0 => "-".to_owned(),
+        all if all > PATTERNS_SHOWN => format!("{shown} and {} more", all - PATTERNS_SHOWN),
+        _ => shown,
+    }
 }
 
 /// The classes of which something was dropped.

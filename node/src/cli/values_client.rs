@@ -305,7 +305,7 @@ pub(super) async fn subscribe(args: SubArgs) -> Result<(), Failure> {
 /// Prints a line. Who does not want more of them has ended: so does this process, quietly.
 fn print(line: &str) -> Result<(), Failure> {
     match output::line(line) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Interrupted),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Unread),
         result => Ok(result?),
     }
 }

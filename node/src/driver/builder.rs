@@ -1,5 +1,6 @@
 //! How a node is put together and started.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::event::RouterId;
 use crate::ice_servers::IceServer;
 use crate::identity::Identity;
 use crate::limits::{COMMAND_QUEUE, MAX_ROUTERS};
+use crate::metrics::Metrics;
 use crate::node::{Node, NodeError};
 use crate::pairs::Pairs;
 
@@ -81,6 +83,8 @@ pub struct Running {
     pub routers: Vec<RouterAddress>,
     /// Finishes when the node has stopped. Dropping it stops the node at once, without goodbyes.
     pub task: Task<()>,
+    /// What `/metrics` of the embedded router tells of the node.
+    pub metrics: Rc<RefCell<Metrics>>,
 }
 
 impl Running {
@@ -293,8 +297,9 @@ impl NodeBuilder {
             let metrics = Rc::clone(&driver.metrics);
             server.add_metrics(move |page| metrics.borrow().write(page));
         }
+        let metrics = Rc::clone(&driver.metrics);
         let task = executor.spawn(run(driver, embedded, Rc::clone(executor)));
-        Ok(Running { handle: NodeHandle::new(commands), events, router_addr, routers, task })
+        Ok(Running { handle: NodeHandle::new(commands), events, router_addr, routers, task, metrics })
     }
 
     /// Starts the node on a thread of its own.

@@ -1,5 +1,6 @@
 //! Pairing and pairs, as applications and commands ask for them; and keeping what comes of it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{error, info};
@@ -21,6 +22,8 @@ pub struct Shown {
     pub code: String,
     /// The text of the QR code.
     pub qr: String,
+    /// The page of this device, where other hosts find one. With `#` and [`Self::qr`] behind it, a browser pairs by itself.
+    pub page: Option<String>,
     /// How long it is good for.
     #[serde(serialize_with = "seconds")]
     pub lasts: Duration,
@@ -85,9 +88,11 @@ impl Driver {
     pub(super) fn on_pair_command(&mut self, command: PairCommand) {
         match command {
             PairCommand::Show { lasts, reply } => {
+                let page = self.page();
                 let shown = self.node.open_pairing(now(), lasts).map(|invitation| Shown {
                     code: invitation.code.show(),
                     qr: invitation.qr_text(self.node.identity()),
+                    page,
                     lasts: invitation.lasts,
                 });
                 answer(&reply, shown);
@@ -122,6 +127,19 @@ impl Driver {
                 answer(&reply, self.kept(renamed));
             }
         }
+    }
+
+    /// Where a browser on the same network finds the page of this device: people read IPv4 addresses more easily, and all of them work.
+    fn page(&self) -> Option<String> {
+        let server = self.routers.embedded().filter(|server| server.serves_pages())?;
+        let open = server.local_addrs().iter().find(|address| !address.ip().is_loopback())?;
+        let mut ours: Vec<IpAddr> = self.sockets.addresses().iter().map(SocketAddr::ip).collect();
+        let is_scoped = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        ours.retain(|ip| {
+            !ip.is_loopback() && !is_scoped(ip) && (open.ip().is_unspecified() || open.ip() == *ip)
+        });
+        ours.sort_by_key(IpAddr::is_ipv6);
+        Some(format!("http://{}/", SocketAddr::new(*ours.first()?, open.port())))
     }
 
     fn await_pairing(&mut self, reply: Waiter) {

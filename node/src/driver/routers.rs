@@ -133,6 +133,14 @@ impl Routers {
         }));
     }
 
+    /// The router in this node, if there is one.
+    pub(super) fn embedded(&self) -> Option<&Server> {
+        self.connections.iter().find_map(|connection| match &connection.address {
+            RouterAddress::Embedded(server) => Some(server),
+            RouterAddress::Url(_) => None,
+        })
+    }
+
     /// Where the routers are, in the order of the configuration.
     pub(super) fn urls(&self) -> impl Iterator<Item = String> {
         self.connections.iter().map(|connection| connection.address.to_string())

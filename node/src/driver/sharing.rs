@@ -18,10 +18,12 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 use smol::{LocalExecutor, Task, Timer};
 
+use super::builder::Running;
 use super::clock::now;
 use super::handle::{CallError, NodeHandle};
 use super::service::wake;
 use crate::event::{Channel, Event, LinkId, LinkState};
+use crate::metrics::Metrics;
 use crate::peer::SendError;
 use crate::shares::{Local, Share, ShareCounters, SharedLink, Shares};
 
@@ -59,6 +61,7 @@ struct Shared {
     bridge: RefCell<Bridge>,
     server: Server,
     node: NodeHandle,
+    metrics: Rc<RefCell<Metrics>>,
     executor: Rc<LocalExecutor<'static>>,
     writers: RefCell<BTreeMap<LinkId, Writer>>,
 }
@@ -76,18 +79,19 @@ struct Writer {
 }
 
 impl Sharing {
-    /// Starts sharing. `server` is the router in the node; every event of the node has to come to [`Self::handle_event`].
+    /// Starts sharing at a node. `server` is the router in it; every event of the node has to come to [`Self::handle_event`].
     #[must_use]
     pub fn start(
         shares: Vec<Share>,
         server: Server,
-        node: NodeHandle,
+        running: &Running,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Self {
         let bridge = RefCell::new(open(&server));
         let core = RefCell::new(Shares::new(shares));
+        let (node, metrics) = (running.handle.clone(), Rc::clone(&running.metrics));
         let (executor, writers) = (Rc::clone(executor), RefCell::default());
-        let shared = Rc::new(Shared { core, bridge, server, node, executor, writers });
+        let shared = Rc::new(Shared { core, bridge, server, node, metrics, executor, writers });
         let (links_changed, changes) = bounded(1);
         let (status_wanted, wanted) = bounded(1);
         let spawn = &shared.executor;
@@ -138,8 +142,15 @@ impl Shared {
         act(&mut self.core.borrow_mut(), &mut Here(&self.bridge.borrow()))
     }
 
-    /// Some links may have something to send.
+    /// Lets `/metrics` tell how it goes.
+    fn note_metrics(&self) {
+        let core = self.core.borrow();
+        self.metrics.borrow_mut().note_shares(core.counters(), core.totals());
+    }
+
+    /// Something has changed: some links may have something to send.
     fn wake_all(&self) {
+        self.note_metrics();
         for writer in self.writers.borrow().values() {
             writer.wake.iter().for_each(wake);
         }
@@ -149,20 +160,25 @@ impl Shared {
     async fn update_links(self: &Rc<Self>) {
         let (Ok(links), Ok(pairs)) = (self.node.links().await, self.node.pairs().await) else { return };
         let works = |state| matches!(state, LinkState::Open | LinkState::Restarting | LinkState::Relayed);
-        // Of two to one device, the later one is the one that it knows of.
-        let mut newest = BTreeMap::new();
+        // Of two between residents, the later one is the one that the other device knows of. Each other one is a program of its own:
+        // a page in a browser, one in another tab.
+        let mut residents = BTreeMap::new();
+        let mut wanted = BTreeMap::new();
         for link in links.iter().filter(|link| works(link.state)) {
-            if let Some(device) = link.device {
-                let newest = newest.entry(device).or_insert(link.link);
-                *newest = link.link.max(*newest);
+            let Some(device) = link.device else { continue };
+            if link.resident
+                && let Some(older) = residents.insert(device, link.link)
+            {
+                wanted.remove(&older);
             }
+            wanted.insert(link.link, device);
         }
         let known: Vec<LinkId> = self.core.borrow().links().collect();
-        for gone in known.iter().filter(|link| !newest.values().any(|newest| newest == *link)) {
+        for gone in known.iter().filter(|link| !wanted.contains_key(link)) {
             self.with_core(|core, local| core.unlinked(*gone, local));
             self.writers.borrow_mut().remove(gone);
         }
-        for (device, link) in newest.into_iter().filter(|(_, link)| !known.contains(link)) {
+        for (link, device) in wanted.into_iter().filter(|(link, _)| !known.contains(link)) {
             let name = pairs.iter().find(|pair| pair.device == device).map_or("", |pair| pair.name.as_str());
             self.with_core(|core, local| core.linked(link, device, name, local));
             let writer = self.writer(link);
@@ -192,6 +208,7 @@ impl Shared {
 async fn write(shared: Weak<Shared>, link: LinkId, channel: Channel, woken: Receiver<()>) {
     while let Some(strong) = shared.upgrade() {
         let Some(message) = strong.next(link, channel) else {
+            strong.note_metrics();
             drop(strong);
             if woken.recv().await.is_err() {
                 return;

@@ -7,6 +7,7 @@ use super::*;
 use crate::clock_for_tests::start;
 use crate::config::NodeConfig;
 use crate::event::{LinkId, Path, PathKind, RouterId};
+use crate::status::Traffic;
 
 const LINK: LinkId = LinkId(1);
 
@@ -61,6 +62,9 @@ fn what_a_node_tells_is_counted_by_kind() {
     metrics.note_send_refused();
     let counters = DiscoveryCounters { questions_refused: 7, instances_displaced: 8, unreadable: 9 };
     metrics.note_discovery(counters, 3);
+    let waiting = Traffic { messages: 14, bytes: 1500 };
+    let shares = ShareCounters { sent: 1, received: 2, dropped: 3, too_large: 4, refused: 5, outranked: 6 };
+    metrics.note_shares(shares, ShareTotals { links: 11, asked: 12, wishes: 13, waiting });
     let text = text(&metrics);
     for line in [
         "clasp_node_connects_total{role=\"offerer\"} 1",
@@ -87,6 +91,17 @@ fn what_a_node_tells_is_counted_by_kind() {
         "clasp_node_refusals_total{reason=\"discovery_instances\"} 8",
         "clasp_node_refusals_total{reason=\"discovery_unreadable\"} 9",
         "clasp_node_devices_found 3",
+        "clasp_node_shared_links 11",
+        "clasp_node_shared_subscriptions{kind=\"asked\"} 12",
+        "clasp_node_shared_subscriptions{kind=\"wishes\"} 13",
+        "clasp_node_shared_waiting_messages 14",
+        "clasp_node_shared_waiting_bytes 1500",
+        "clasp_node_shared_sent_messages_total 1",
+        "clasp_node_shared_received_messages_total 2",
+        "clasp_node_refusals_total{reason=\"shared_dropped\"} 3",
+        "clasp_node_refusals_total{reason=\"shared_too_large\"} 4",
+        "clasp_node_refusals_total{reason=\"shared_refused\"} 5",
+        "clasp_node_refusals_total{reason=\"shared_outranked\"} 6",
         "clasp_node_routers_lost_total 1",
         "clasp_node_paths_changed_total 1",
         "clasp_node_restarts_total 1",

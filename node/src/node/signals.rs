@@ -12,7 +12,7 @@ use crate::session::{InBody, InSignal};
 
 /// The reason in the `disconnected` signal a router sends for a session that ended. It says nothing about the data channel, which
 /// needs no router once it is open.
-const SESSION_ENDED: &str = "session ended";
+pub(super) const SESSION_ENDED: &str = "session ended";
 
 /// The reason given to a peer that wants another path for a link that has ended here.
 pub(super) const NO_SUCH_LINK: &str = "the link has ended here";

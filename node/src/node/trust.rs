@@ -10,6 +10,7 @@ use clasp_wire::p2p::{P2pSignal, SealedFrame, SignalBody};
 use clasp_wire::{Message, message::Body};
 use log::{debug, warn};
 
+use super::signals::SESSION_ENDED;
 use super::{Link, Node};
 use crate::auth::{self, AuthError, Kind, Nonce, Parties, SeenNonces, Tag};
 use crate::config::Trust;
@@ -141,6 +142,10 @@ impl Node {
             // A device that has forgotten this one, or cannot tell who offers, has no key to say so with. It opens nothing.
             InBody::Disconnected(_) if device.is_none() && !link.is_usable() => return true,
             _ if is_theirs => return true,
+            // What a router says of every session that ends; the link does not need it.
+            InBody::Disconnected(Some(reason)) if device.is_none() && reason == SESSION_ENDED => {
+                return false;
+            }
             _ => {}
         }
         self.note_unproven(id, "signal", &"it is not sealed by the paired device");

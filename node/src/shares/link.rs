@@ -8,7 +8,7 @@ use clasp_wire::{Message, Pattern};
 use router_lite::Interest;
 
 use super::outbox::Outbox;
-use super::{Local, Share, ShareCounters, SharedLink, encode, subscription, value_of};
+use super::{Local, Share, ShareCounters, ShareTotals, SharedLink, encode, subscription, value_of};
 use crate::event::LinkId;
 use crate::identity::DeviceId;
 use crate::limits::{MAX_LINK_SUBSCRIPTIONS, MAX_RELAYED_MESSAGE_BYTES, SHARED_PAGE};
@@ -83,7 +83,15 @@ impl Link {
             device: self.device,
             asked: self.asked.iter().map(|asked| asked.pattern.to_string()).collect(),
             wishes: self.wishes.iter().map(|wish| wish.pattern.to_string()).collect(),
+            waiting: self.outbox.waiting(),
         }
+    }
+
+    pub(super) fn count(&self, totals: &mut ShareTotals) {
+        totals.links += 1;
+        totals.asked += self.asked.len() as u64;
+        totals.wishes += self.wishes.len() as u64;
+        totals.waiting.add(self.outbox.waiting());
     }
 
     /// Takes a question of the other device.

@@ -8,6 +8,7 @@ use crate::limits::{
     SHARED_MESSAGES, SHARED_MESSAGES_BYTES, SHARED_PARAMS, SHARED_STREAM_BYTES, SHARED_STREAMS,
 };
 use crate::queue::DropOldest;
+use crate::status::Traffic;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -88,6 +89,13 @@ impl Outbox {
     /// The next for the unreliable channel.
     pub(super) fn pop_stream(&mut self) -> Option<Bytes> {
         self.streams.pop()
+    }
+
+    /// What waits, for either channel.
+    pub(super) fn waiting(&self) -> Traffic {
+        let mut waiting = self.streams.waiting();
+        waiting.add(Traffic { messages: self.order.len() as u64, bytes: self.bytes as u64 });
+        waiting
     }
 
     /// Whether a page of parameters finds room beside what changes meanwhile.

@@ -99,7 +99,12 @@ fn events_beyond_the_bound_are_dropped_the_oldest_first_and_counted() {
         world.devices[0].publish(SignalType::Event, "/s/e", n);
         world.devices[0].settle();
     }
-    assert_eq!(world.devices[0].shares.counters().dropped, more.unsigned_abs());
+    let shares = &world.devices[0].shares;
+    assert_eq!(shares.counters().dropped, more.unsigned_abs());
+    let (totals, status) = (shares.totals(), shares.status());
+    assert_eq!((totals.links, totals.asked, totals.wishes), (1, 1, 0));
+    assert_eq!(totals.waiting.messages, SHARED_MESSAGES as u64);
+    assert_eq!(totals.waiting, status[0].waiting);
     world.settle();
     assert_eq!(world.devices[1].told().first().map(String::as_str), Some("/s/e!10 Event"));
 }

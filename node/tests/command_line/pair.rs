@@ -8,22 +8,27 @@ use serde_json::Value;
 use super::{Running, program, run, socket, text, until};
 
 /// A device: a node that runs, with its state directory and its control socket.
-struct Device {
+pub(super) struct Device {
     name: String,
     running: Running,
     state: String,
     socket: String,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Device {
     /// A node that takes offers of paired devices only, on its own router and the others'.
     fn start(name: &str, state: &str, routers: &[&str]) -> Self {
+        Self::start_with(name, state, routers, &[])
+    }
+
+    pub(super) fn start_with(name: &str, state: &str, routers: &[&str], options: &[&str]) -> Self {
         let socket = socket(name);
         let mut args =
             vec!["run", "--bind", "127.0.0.1:0", "--name", name, "--loopback", "--trust", "paired"];
         args.extend(["--control", &socket, "--state-dir", state]);
         args.extend(routers.iter().flat_map(|url| ["--router", *url]));
+        args.extend(options);
         let running = Running::start(&args);
         let line = running.line();
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
@@ -31,12 +36,12 @@ impl Device {
         Self { name: name.to_owned(), running, state: state.to_owned(), socket, url }
     }
 
-    fn ask(&self, args: &[&str]) -> Output {
+    pub(super) fn ask(&self, args: &[&str]) -> Output {
         run(&[args, &["--control", &self.socket]].concat())
     }
 
     /// Shows a code; the process waits for what comes of it.
-    fn show(&self) -> (Running, String) {
+    pub(super) fn show(&self) -> (Running, String) {
         self.show_with(&[])
     }
 
@@ -52,7 +57,7 @@ impl Device {
     }
 
     /// Types a code for the device called `peer`.
-    fn types(&self, peer: &str, code: &str) -> Output {
+    pub(super) fn types(&self, peer: &str, code: &str) -> Output {
         let mut command = program();
         command.args(["pair", peer, "--json", "--control", &self.socket]).stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -67,7 +72,7 @@ impl Device {
     }
 
     /// Waits until it has heard of a peer of that name, on whichever router.
-    fn knows(&self, router: &str, name: &str) {
+    pub(super) fn knows(&self, router: &str, name: &str) {
         until(|| {
             let peers = run(&["peers", "--json", "--listen", "0.3", "--loopback", "--router", router]);
             text(&peers.stdout).contains(&format!("\"name\":\"{name}\"")).then_some(())
@@ -80,14 +85,14 @@ impl Device {
         run(&[&args[..], &["--state-dir", &self.state, "--name", "pinger"]].concat())
     }
 
-    fn stop(self) {
+    pub(super) fn stop(self) {
         self.running.interrupt();
         assert_eq!(self.running.status(), Some(0), "{}", self.name);
         std::fs::remove_file(format!("{}.lock", self.socket)).unwrap();
     }
 }
 
-fn state(name: &str) -> String {
+pub(super) fn state(name: &str) -> String {
     format!("{}/pair-{}-{name}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
 }
 

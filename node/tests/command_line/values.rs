@@ -1,6 +1,6 @@
 //! `pub`, `set`, `get` and `sub`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -135,4 +135,26 @@ fn a_router_that_takes_no_more_is_told() {
     set.args(["set", "/n", "-", "--router", url]);
     let (_, err) = told(&fed(set, &"1\n".repeat(1000)), 1);
     assert!(err.contains("429"), "{err}");
+}
+
+#[test]
+fn who_stops_reading_ends_a_command_quietly() {
+    let (_router, url) = Running::router();
+    ends(&["set", "/ready", "1", "--router", &url], 0);
+    let sub = &["sub", "/ready", "/n", "--router", &url][..];
+    for args in [&["set", "/n", "-", "--router", &url][..], &["get", "/ready", "--router", &url], sub] {
+        let mut command = program();
+        let mut child = command.args(args).stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"1\n2\n").unwrap();
+        // The end of the input is not what ends it.
+        let (code, said) = {
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            (child.wait().unwrap().code(), said)
+        };
+        drop(stdin);
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{args:?}");
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) async fn handshake(hub: &Hub, line: &Line) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut head = Vec::with_capacity(1024);
     loop {
-        match http::look_at(&head) {
+        match http::look_at(&head, hub.pages.get()) {
             Asked::Unfinished => {}
             Asked::WebSocket { answer, used, is_foreign } => {
                 if is_foreign {

@@ -2,6 +2,8 @@
 //!
 //! Owns: the bounds of the head and every HTTP answer. Does not own: the deadline, which the core keeps.
 
+mod pages;
+
 use std::net::IpAddr;
 
 use async_tungstenite::tungstenite::{
@@ -12,6 +14,8 @@ use async_tungstenite::tungstenite::{
     },
     http::{HeaderMap, HeaderValue},
 };
+
+pub use pages::Page;
 
 use crate::exposition;
 
@@ -50,8 +54,8 @@ pub(crate) enum Asked {
     Other { answer: Vec<u8>, is_fault: bool },
 }
 
-/// Looks at what has come so far.
-pub(crate) fn look_at(head: &[u8]) -> Asked {
+/// Looks at what has come so far. `pages` are what there is to be had.
+pub(crate) fn look_at(head: &[u8], pages: &[Page]) -> Asked {
     let method = head.split(|byte| *byte == b' ').next().unwrap_or_default();
     let is_method = method.iter().all(u8::is_ascii_uppercase);
     if !is_method || (method.is_empty() && !head.is_empty()) {
@@ -85,7 +89,7 @@ pub(crate) fn look_at(head: &[u8]) -> Asked {
     if headers.get("upgrade").is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return upgrade(head.get(..end + 4).unwrap_or_default());
     }
-    plain(method, target, &headers)
+    plain(method, target, &headers, pages)
 }
 
 /// The answer to a request that is not answered otherwise: the client took too long, there are too many, or it is not
@@ -164,10 +168,14 @@ fn name_of(host: &str) -> &str {
     without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port)
 }
 
-/// Probes as the stock router answers them, the metrics, and a word of help for everybody else.
-fn plain(method: &str, target: &str, headers: &HeaderMap) -> Asked {
+/// Pages, probes as the stock router answers them, the metrics, and a word of help for everybody else.
+fn plain(method: &str, target: &str, headers: &HeaderMap, pages: &[Page]) -> Asked {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let body = method != "HEAD";
+    let page = pages.iter().find(|page| page.path == path && matches!(method, "GET" | "HEAD"));
+    if let Some(page) = page {
+        return Asked::Other { answer: page.answer(headers, body), is_fault: false };
+    }
     match (method, path) {
         ("GET" | "HEAD" | "POST" | "OPTIONS", "/" | "*") | ("GET" | "HEAD", "/healthz") => {
             other(200, "ok", body)
@@ -193,6 +201,7 @@ fn response(status: u16, content_type: &str, body: &str, with_body: bool) -> Vec
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",

@@ -27,6 +27,7 @@ use crate::{
     router::{Counts, Interest, Router},
     server::{
         clock,
+        http::Page,
         line::{Flushed, Line},
         notify::Notify,
         stream::READ_AHEAD_BYTES,
@@ -60,6 +61,8 @@ pub(crate) struct Hub {
     pub(crate) read_ahead: RefCell<Box<[u8]>>,
     /// What the program around the router adds to its metrics.
     pub(crate) more_metrics: RefCell<Option<MoreMetrics>>,
+    /// What `GET` brings beside what the router itself tells.
+    pub(crate) pages: Cell<&'static [Page]>,
 }
 
 /// Writes metrics of the program around the router.
@@ -90,6 +93,7 @@ impl Hub {
             lingering: Cell::new(0),
             read_ahead: RefCell::new(vec![0; READ_AHEAD_BYTES].into()),
             more_metrics: RefCell::default(),
+            pages: Cell::default(),
         }
     }
 

@@ -17,6 +17,29 @@ pub(in crate::cli) struct Node {
     pub(in crate::cli) routers: Vec<Router>,
     pub(in crate::cli) links: Vec<Link>,
     pub(in crate::cli) ended: Vec<Ended>,
+    pub(in crate::cli) shares: Option<Shares>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Shares {
+    pub(in crate::cli) sent: u64,
+    pub(in crate::cli) received: u64,
+    pub(in crate::cli) dropped: u64,
+    pub(in crate::cli) too_large: u64,
+    pub(in crate::cli) refused: u64,
+    pub(in crate::cli) outranked: u64,
+    pub(in crate::cli) links: Vec<SharedLink>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct SharedLink {
+    pub(in crate::cli) link: u64,
+    pub(in crate::cli) device: String,
+    pub(in crate::cli) asked: Vec<String>,
+    pub(in crate::cli) wishes: Vec<String>,
+    pub(in crate::cli) waiting: Traffic,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +80,7 @@ pub(in crate::cli) struct Router {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::cli) struct Link {
+    pub(in crate::cli) link: u64,
     pub(in crate::cli) peer: String,
     pub(in crate::cli) name: Option<String>,
     pub(in crate::cli) state: String,

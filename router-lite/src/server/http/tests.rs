@@ -4,7 +4,7 @@ const UPGRADE: &str = "GET /any/path?x HTTP/1.1\r\nHost: h\r\nConnection: keep-a
     Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 fn asked(head: &str) -> Asked {
-    look_at(head.as_bytes())
+    look_at(head.as_bytes(), &[])
 }
 
 fn answer(head: &str) -> String {
@@ -163,19 +163,19 @@ fn a_bad_upgrade_is_told_what_is_wrong() {
 #[test]
 fn what_is_not_http_is_refused_without_waiting_for_more() {
     for bytes in [&[0x16, 0x03, 0x01][..], &[0x53, 0x01, 0, 1], b"\r\n", &[0]] {
-        assert!(matches!(look_at(bytes), Asked::Other { is_fault: true, .. }), "{bytes:x?}");
+        assert!(matches!(look_at(bytes, &[]), Asked::Other { is_fault: true, .. }), "{bytes:x?}");
     }
-    assert_eq!(look_at(b""), Asked::Unfinished);
-    assert_eq!(look_at(b"GET / HTTP/1.1\r\nHost: h\r\n"), Asked::Unfinished);
+    assert_eq!(look_at(b"", &[]), Asked::Unfinished);
+    assert_eq!(look_at(b"GET / HTTP/1.1\r\nHost: h\r\n", &[]), Asked::Unfinished);
 }
 
 #[test]
 fn a_head_above_8_kib_is_refused() {
     let mut head = b"GET / HTTP/1.1\r\nCookie: ".to_vec();
     head.resize(MAX_HEAD_BYTES - 1, b'x');
-    assert_eq!(look_at(&head), Asked::Unfinished);
+    assert_eq!(look_at(&head, &[]), Asked::Unfinished);
     head.push(b'x');
-    let Asked::Other { answer, is_fault: true } = look_at(&head) else { panic!("not refused") };
+    let Asked::Other { answer, is_fault: true } = look_at(&head, &[]) else { panic!("not refused") };
     assert!(answer.starts_with(b"HTTP/1.1 431 "));
 }
 
@@ -183,11 +183,11 @@ fn a_head_above_8_kib_is_refused() {
 fn no_prefix_of_a_request_and_no_flipped_bit_panics() {
     let head = format!("{UPGRADE}Sec-WebSocket-Protocol: clasp\r\n\r\n").into_bytes();
     for end in 0..head.len() {
-        assert_eq!(look_at(&head[..end]), Asked::Unfinished, "{end}");
+        assert_eq!(look_at(&head[..end], &[]), Asked::Unfinished, "{end}");
     }
     for bit in 0..head.len() * 8 {
         let mut head = head.clone();
         head[bit / 8] ^= 1 << (bit % 8);
-        let _ = look_at(&head);
+        let _ = look_at(&head, &[]);
     }
 }

@@ -14,13 +14,14 @@ say() {
 
 # Sets $target from a script's arguments; $usage is what it says of itself.
 take_arguments() {
-    target='' route='' only_programs=
+    target='' route='' only_programs='' only_units=''
     while (($#)); do
         case $1 in
             -h | --help) echo "$usage" && exit ;;
             --route) route=${2:-nothing} && shift ;;
             --route=*) route=${1#*=} ;;
             --programs) only_programs=yes ;;
+            --units) only_units=yes ;;
             -*) echo "$usage" >&2 && exit 2 ;;
             *) [[ -z $target ]] && target=$1 || { echo "$usage" >&2 && exit 2; } ;;
         esac
@@ -92,9 +93,14 @@ need_zig() {
     printf '%s\n' "$want" >"$venv/want"
 }
 
-# What the chosen route needs on this machine.
+# What the chosen route needs on this machine; one build at a time sees to it.
 need_toolchain() {
     [[ $route == debian ]] || return 0
+    mkdir -p "$cache"
+    (flock 9 && need_debian) 9>"$cache/lock"
+}
+
+need_debian() {
     need_packages rustc-web cargo-web rust-web-src python3-venv
     local compiler source
     compiler=$(dpkg-query -W -f '${Version}' rustc-web) source=$(dpkg-query -W -f '${Version}' rust-web-src)
@@ -103,21 +109,23 @@ need_toolchain() {
     need_zig
 }
 
-# cargo for the target; $flags are for what is built for it.
+# cargo for the target; $flags are for what is built for it. Each target has a directory of its own, so that several can be built beside
+# each other.
 cross_cargo() {
     local command=$1 flags=${flags:-}
     shift
+    set -- --target "$triple" --target-dir "$build_dir/cross/$target/build" "$@"
     # Nothing here is C: a compiler for it must not be needed.
     export CC=/bin/false CXX=/bin/false
     if [[ $route == rustup ]]; then
         export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags"
         [[ $triple == *-musl* ]] && export "CARGO_TARGET_${upper}_LINKER=rust-lld"
-        cargo "$command" --target "$triple" "$@"
+        cargo "$command" "$@"
     else
         export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags -Clink-self-contained=no" # zig brings what starts a program
         # Debian's is a released compiler, and what builds the library is not yet stable: the one thing that is let in here.
         RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc CARGO=/usr/bin/cargo \
             ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache PATH=$cache/zig/bin:/usr/bin:/bin \
-            cargo-zigbuild "$command" --target "$triple" -Zbuild-std=std,panic_abort -Zbuild-std-features= "$@"
+            cargo-zigbuild "$command" -Zbuild-std=std,panic_abort -Zbuild-std-features= "$@"
     fi
 }

@@ -34,11 +34,16 @@ class Program:
                 self.log.append(line.rstrip())
                 self.logged.notify_all()
 
-    def says(self, text, seconds):
-        """Waits for a line on standard error."""
+    def says(self, text, seconds, since=0):
+        """Waits for a line on standard error, not looking at the first ones; returns how many lines there are up to it."""
+
+        def found():
+            return next((at + 1 for at, line in enumerate(self.log) if at >= since and text in line), None)
+
         with self.logged:
-            said = self.logged.wait_for(lambda: any(text in line for line in self.log), seconds)
+            said = self.logged.wait_for(found, seconds)
         assert said, f"{self.child.args} did not say {text!r} within {seconds} s; log: {self.log[-5:]}"
+        return said
 
     def line(self, seconds, wanted=lambda line: True):
         """The next line that is wanted."""

@@ -5,11 +5,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from programs import Program
 
 PROGRAM = os.path.join(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release"), "clasp-node")
+WATCHDOG_SECONDS = 6
+# An address of this machine that is not a loopback one: who comes from there is a stranger to a router, as from another machine.
+ELSEWHERE = "192.0.2.1"
 FOLDER = tempfile.TemporaryDirectory(prefix="clasp-node-service-")
 
 
@@ -49,12 +53,41 @@ def pair(shows, types):
 
 
 class Manager:
-    """What a service manager hears."""
+    """A service manager: what it starts, and what it hears."""
 
     def __init__(self):
         self.path = os.path.join(FOLDER.name, "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
+        self.env = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000)}
+
+    def is_told(self, url):
+        """That a program is ready, and listens there; it does."""
+        ready = self.hears(10)
+        assert ready == f"READY=1\nSTATUS=listening on {url}\n", ready
+        host, port = url.removeprefix("ws://").split(":")
+        socket.create_connection((host, int(port)), 1).close()
+
+    def is_fed(self, what):
+        """The watchdog is, three times a period; it begins to count from now."""
+        self.forget()
+        begun = time.monotonic()
+        for _ in range(3):
+            heard = self.hears(WATCHDOG_SECONDS)
+            assert heard == "WATCHDOG=1\n", f"{what}: {heard!r}"
+        took = time.monotonic() - begun
+        assert took < WATCHDOG_SECONDS + 1, f"{what}: three times in {took:.1f} s"
+
+    def last(self):
+        """The last of what has been said."""
+        last = None
+        while (heard := self.hears(0.1)) is not None:
+            last = heard
+        return last
+
+    def close(self):
+        self.socket.close()
+        os.unlink(self.path)
 
     def hears(self, seconds):
         """The next message, or nothing."""

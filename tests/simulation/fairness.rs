@@ -248,11 +248,13 @@ fn delays(seed: u64, network: Network, floods: bool) -> ([Vec<Duration>; 2], usi
         if turn < TURNS && turn % VALUE_EVERY == 0 {
             // Every other one is an event, which nothing may take the place of.
             for (from, set, event) in [(2, "/quiet/a", "/quiet/b"), (0, "/quiet/c", "/quiet/d")] {
-                let address = if turn % (2 * VALUE_EVERY) == 0 { set } else { event };
-                match address == set {
-                    true => devices[from].set(address, turn),
-                    false => devices[from].publish(SignalType::Event, address, turn),
-                }
+                let address = if turn % (2 * VALUE_EVERY) == 0 {
+                    devices[from].set(set, turn);
+                    set
+                } else {
+                    devices[from].publish(SignalType::Event, event, turn);
+                    event
+                };
                 sent.insert((address.to_owned(), turn), (2 - from, now));
             }
         }

@@ -16,6 +16,11 @@ use crate::limits::{EVENT_QUEUE, EVENT_QUEUE_BYTES};
 /// Places that only vital events take, so that the news of a link's end gets through whatever a peer makes us tell.
 const RESERVED: usize = EVENT_QUEUE / 4;
 
+/// What streams take of the places and of the bytes at most: the flood of one link must not cost another one, which is closed where its
+/// reliable data finds no room.
+const STREAM_PLACES: usize = EVENT_QUEUE / 2;
+const STREAM_BYTES: usize = EVENT_QUEUE_BYTES / 2;
+
 /// Messages that came together share a place up to this many.
 const MESSAGES_PER_PLACE: usize = 256;
 
@@ -150,8 +155,12 @@ impl EventQueue {
             self.flush();
         }
         let cost = cost(&bytes);
-        let crowded = self.batch.is_none() && self.is_crowded();
-        if crowded || self.shared.bytes.load(Relaxed) + cost > EVENT_QUEUE_BYTES {
+        let (places, most) = match channel {
+            Channel::Reliable => (EVENT_QUEUE - RESERVED, EVENT_QUEUE_BYTES),
+            Channel::Stream => (STREAM_PLACES, STREAM_BYTES),
+        };
+        let crowded = self.batch.is_none() && self.sender.len() >= places;
+        if crowded || self.shared.bytes.load(Relaxed) + cost > most {
             return match channel {
                 Channel::Reliable => Err(TooSlow(link)),
                 Channel::Stream => {
@@ -277,7 +286,7 @@ mod tests {
     fn small_data_leaves_room_for_the_news_of_the_end() {
         let (mut queue, events) = queue();
         for _ in 0..EVENT_QUEUE - RESERVED {
-            assert_eq!(push_alone(&mut queue, data(Channel::Stream, 1)), Ok(()));
+            assert_eq!(push_alone(&mut queue, data(Channel::Reliable, 1)), Ok(()));
         }
         assert_eq!(events.dropped(), 0);
         assert_eq!(push_alone(&mut queue, data(Channel::Reliable, 1)), Err(TooSlow(LinkId(7))));
@@ -288,6 +297,22 @@ mod tests {
         assert_eq!(events.dropped(), 0);
         assert_eq!(queue.push(end()), Ok(()));
         assert_eq!(events.dropped(), 1);
+    }
+
+    #[test]
+    fn the_streams_of_one_link_do_not_close_another_one() {
+        for (len, count) in [(1, STREAM_PLACES), (STREAM_BYTES / 16 - MESSAGE_OVERHEAD, 16)] {
+            let (mut queue, events) = queue();
+            for _ in 0..count + 10 {
+                assert_eq!(push_alone(&mut queue, data(Channel::Stream, len)), Ok(()));
+            }
+            assert_eq!(events.dropped(), 10);
+            let other =
+                Event::Data { link: LinkId(8), channel: Channel::Reliable, bytes: Bytes::from_static(b"x") };
+            for _ in 0..EVENT_QUEUE - RESERVED - STREAM_PLACES {
+                assert_eq!(push_alone(&mut queue, other.clone()), Ok(()));
+            }
+        }
     }
 
     #[test]

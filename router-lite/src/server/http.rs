@@ -172,7 +172,10 @@ fn name_of(host: &str) -> &str {
 fn plain(method: &str, target: &str, headers: &HeaderMap, pages: &[Page]) -> Asked {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let body = method != "HEAD";
-    let page = pages.iter().find(|page| page.path == path && matches!(method, "GET" | "HEAD"));
+    // A program that looks whether somebody is here says nothing of encodings, and gets the word it expects.
+    let is_probe = path == "/" && !headers.contains_key("accept-encoding");
+    let is_wanted = matches!(method, "GET" | "HEAD") && !is_probe;
+    let page = pages.iter().find(|page| is_wanted && page.path == path);
     if let Some(page) = page {
         return Asked::Other { answer: page.answer(headers, body), is_fault: false };
     }

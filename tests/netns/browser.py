@@ -47,9 +47,9 @@ class Home(Device):
         return Process(self.host, "clasp-node", *command, "--router", f"ws://127.0.0.1:{PORT}", **options)
 
 
-def laptop():
+def laptop(network):
     """Has a way to the rest of the world, as at home: without one Chromium looks for no addresses of its own."""
-    sh(f"ip -n {PREFIX}{LAPTOP} route replace default via 10.80.0.1")
+    sh(f"ip -n {PREFIX}{LAPTOP} route replace default via {network.address('kitchen')}")
 
 
 def url(network, host, path="/"):
@@ -300,7 +300,7 @@ def called(browser, network, host):
 
 def page_in_a_browser(network):
     """Sign-in only until paired; then values, both channels, restarts; as offerer and as answerer; two browsers at once."""
-    laptop()
+    laptop(network)
     kitchen, garden = Home("kitchen"), Home("garden")
     first, second = Browser(LAPTOP, 9515), Browser(LAPTOP, 9516)
     unpaired(first, network)
@@ -382,7 +382,7 @@ ECHO = """
 
 def echo_in_a_browser(network):
     """Messages of one's own to a node and back: every size, byte by byte; round trips and throughput."""
-    laptop()
+    laptop(network)
     node = Process("kitchen", "examples/echo")
     code = until("the node shows a code", lambda: not node.lines.empty() and node.lines.get_nowait()[1], 5).removeprefix("code ")
     browser = Browser(LAPTOP, 9515)

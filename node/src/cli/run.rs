@@ -113,6 +113,7 @@ pub(super) async fn run(
     if let Some(answering) = answering {
         answering.cancel().await; // and the socket is gone with it
     }
+    drop(service); // to what is shared the end of the router would be a fault
     // A second signal ends the process at once.
     let impatient = async { while let Some(Ok(Signal::Hup)) = signals.next().await {} };
     running.handle.shutdown().or(impatient).await;

@@ -115,8 +115,8 @@ def reload():
     service.hang_up("needs a restart: ", "the tokens stay as they were: ")
     service.switches(2, kept)
     service.store(tokens)
-    service.configure('log = "error"')
-    service.hang_up()
+    service.configure('log = "warn"', 'name = "other"')
+    service.hang_up("needs a restart: name")  # so it has been taken over
     service.configure("rate = -1")
     quiet = service.hang_up("not taken over: ")  # and no line of the tokens
     service.switches(3, kept)

@@ -2,6 +2,8 @@
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/clasp-edge/cross
 build_dir=${CARGO_TARGET_DIR:-target}
+# What the compiler leaves for each target: elsewhere, if it is to outlive the checkout.
+compiled=${CLASP_CROSS_COMPILED:-$build_dir/cross/compiled}
 
 fail() {
     printf '%s: %s\n' "cross/${0##*/}" "$*" >&2
@@ -114,7 +116,7 @@ need_debian() {
 cross_cargo() {
     local command=$1 flags=${flags:-}
     shift
-    set -- --target "$triple" --target-dir "$build_dir/cross/$target/build" "$@"
+    set -- --target "$triple" --target-dir "$compiled/$target" "$@"
     # Nothing here is C: a compiler for it must not be needed.
     export CC=/bin/false CXX=/bin/false
     if [[ $route == rustup ]]; then

@@ -202,9 +202,10 @@ def outage(network, browser, kitchen, garden):
     rings = browser.run("return rings")
     assert rings == list(range(count)), f"the page got {len(rings)}, wrong from number {next(n for n, ring in enumerate(rings) if ring != n)}"
     assert [json.loads(line)["value"]["n"] for _, line in display.lines.queue] == list(range(count)), "the garden"
-    late = garden.client("sub", "/sensors/temp", "-c", "1")
+    done(kitchen.client("set", "/sensors/late", "1"))
+    late = garden.client("sub", "/sensors/late", "-c", "1")
     until("a late joiner gets the last value", lambda: not late.lines.empty(), 10)
-    assert late.lines.get_nowait()[1] == "/sensors/temp\t20.75"
+    assert late.lines.get_nowait()[1] == "/sensors/late\t1"
     display.kill(signal.SIGINT)
     return f"all {count} of an outage of 2 s within {took:.1f} s of its end"
 

@@ -339,8 +339,9 @@ export class Link extends EventTarget {
   /** An attempt is at its end. */
   #give(attempt, why) {
     if (attempt !== this.#attempt) return;
-    this.#signal(attempt.session, attempt.correlation, { type: "disconnected", reason: String(why.message ?? why) });
-    this.#fail(String(why.message ?? why));
+    const reason = String(why.message ?? why);
+    this.#signal(attempt.session, attempt.correlation, { type: "disconnected", reason });
+    this.#fail(reason);
   }
 
   #fail(why) {

@@ -105,6 +105,11 @@ export class Peer extends EventTarget {
     return [...this.#links.values()];
   }
 
+  /** The sessions of devices that show a code now. @returns {Seen[]} */
+  get pairable() {
+    return [...this.seen.values()].filter((seen) => seen.pairing);
+  }
+
   /** The session in which a device can be called, the latest one. @param {string} device */
   find(device) {
     return [...this.seen.values()].reverse().find((seen) => seen.device === device && seen.resident) ?? null;
@@ -124,7 +129,7 @@ export class Peer extends EventTarget {
     if (!known) throw new PairingError("a code has eight digits, as in 1234-5678");
     if (this.state !== "ready") throw new PairingError("the router is not connected");
     if (this.#run || this.#awaited) throw new PairingError("another device is being paired at this moment");
-    const open = [...this.seen.values()].filter((seen) => seen.pairing && (!known.device || seen.device === known.device));
+    const open = this.pairable.filter((seen) => !known.device || seen.device === known.device);
     const target = session ? open.find((seen) => seen.session === session) : open.length === 1 ? open[0] : null;
     if (!target) {
       throw new PairingError(open.length ? "several devices show a code: choose one" : "no device shows a code: run `clasp-node pair` on it");

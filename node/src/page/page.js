@@ -62,7 +62,7 @@ function update() {
   const state = peer.state === "ready" || link?.state === "open" ? link?.state ?? "not paired" : "connecting to the router";
   $("state").className = link?.state ?? "";
   $("state").textContent = link?.why && link.state !== "open" ? `${state}: ${link.why}` : state;
-  const open = [...peer.seen.values()].filter((seen) => seen.pairing);
+  const open = peer.pairable;
   $("choice").hidden = open.length < 2;
   const choices = open.map((seen) => new Option(seen.name ?? seen.session, seen.session, false, seen.session === $("device").value));
   $("device").replaceChildren(...choices);
@@ -117,9 +117,8 @@ function watch() {
 
 function onValue({ address, value }) {
   if (address === STATUS) return;
-  const known = values.get(address);
-  values.delete(address);
-  values.set(address, { value, at: Date.now(), count: (known?.count ?? 0) + 1 });
+  values.delete(address); // the latest is the last
+  values.set(address, { value, at: Date.now() });
   if (values.size > MAX_VALUES) values.delete(values.keys().next().value);
   if (typeof value !== "number") return;
   if (!chart.address) choose(address);
@@ -170,8 +169,8 @@ function showStatus() {
 }
 
 async function refresh() {
-  path = link ? await link.stats() : null;
   if (!document.hidden && link) {
+    path = await link.stats();
     showValues();
     showStatus();
     chart.draw();
@@ -242,9 +241,8 @@ async function start() {
   const scanned = decodeURIComponent(location.hash.slice(1));
   if (scanned.startsWith("clasp:pair?")) {
     history.replaceState(null, "", location.pathname);
-    const isOpen = () => [...peer.seen.values()].some((seen) => seen.pairing);
     const ready = () => {
-      if (!isOpen()) return;
+      if (!peer.pairable.length) return;
       peer.removeEventListener("change", ready);
       pair(scanned);
     };

@@ -16,14 +16,14 @@ say() {
 
 # Sets $target from a script's arguments; $usage is what it says of itself.
 take_arguments() {
-    target='' route='' only_programs='' only_units=''
+    target='' route='' only_programs='' no_run=''
     while (($#)); do
         case $1 in
             -h | --help) echo "$usage" && exit ;;
             --route) route=${2:-nothing} && shift ;;
             --route=*) route=${1#*=} ;;
             --programs) only_programs=yes ;;
-            --units) only_units=yes ;;
+            --no-run) no_run=yes ;;
             -*) echo "$usage" >&2 && exit 2 ;;
             *) [[ -z $target ]] && target=$1 || { echo "$usage" >&2 && exit 2; } ;;
         esac

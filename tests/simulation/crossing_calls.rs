@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::{Channel, Event, LinkId, LinkState};
-use e2e::{Network, NodeId, World};
+use e2e::{Network, NodeId, World, seeds};
 
 const SOON: Duration = Duration::from_secs(5);
 /// One way to the router. Signals take twice that, so calls within 50 ms of each other cross.
@@ -32,7 +32,7 @@ fn cross(world: &mut World, within: Duration, calls: [&dyn Fn(&mut World); 2]) {
 
 #[test]
 fn calls_of_our_nodes_that_cross_become_one_link() {
-    for seed in 0..50 {
+    for seed in seeds(50) {
         let mut world = world(seed);
         let [a, b] = world.ready_nodes(["a", "b"]);
         cross(&mut world, 2 * LATENCY, [&|w| _ = w.connect(a, b), &|w| _ = w.connect(b, a)]);
@@ -50,7 +50,7 @@ fn calls_of_our_nodes_that_cross_become_one_link() {
 /// Whoever is first, and however far the second is behind: also when it calls before, while and after the first call opens.
 #[test]
 fn a_call_of_ours_and_one_of_a_stock_peer_that_cross_join_them() {
-    for seed in 0..200 {
+    for seed in seeds(200) {
         let mut world = world(seed);
         let [ours] = world.ready_nodes(["ours"]);
         let stock = world.stock_peer();
@@ -99,7 +99,7 @@ fn open_link(world: &mut World, node: NodeId, session: &str, seed: u64) -> LinkI
 /// Shows that the model is a stock peer where it hurts: two of them never get out of it (D23).
 #[test]
 fn calls_of_two_stock_peers_that_cross_fail_both() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = world(seed);
         let peers = [world.stock_peer(), world.stock_peer()];
         assert!(world.run_until(SOON, |w| peers.iter().all(|p| w.session(*p).is_some())));

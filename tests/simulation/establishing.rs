@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::{Channel, Event, LinkState, NodeConfig, Role, RoutingMode, Step};
-use e2e::{Network, NodeId, World};
+use e2e::{Network, NodeId, World, seeds};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -51,7 +51,7 @@ pub(crate) fn link(
 
 #[test]
 fn two_nodes_open_both_channels_and_each_side_hears_of_it_once() {
-    for seed in 0..50 {
+    for seed in seeds(50) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.run_for(Duration::from_secs(30));
@@ -124,7 +124,7 @@ fn a_link_opens_over_a_lossy_reordering_path() {
     // Patient nodes: the SCTP below waits 3 s, then twice as long each time, before it repeats a lost handshake packet.
     let network =
         Network { latency: Duration::from_millis(20), jitter: Duration::from_millis(15), loss: 0.03 };
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let patient = |name: &str| NodeConfig {
             name: name.into(),
@@ -144,7 +144,7 @@ fn a_link_opens_over_a_lossy_reordering_path() {
 #[test]
 fn reliable_messages_arrive_in_order_and_streams_arrive_or_not_but_never_changed() {
     let network = Network { latency: Duration::from_millis(5), jitter: Duration::from_millis(4), loss: 0.05 };
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.set_network(network);

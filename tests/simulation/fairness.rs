@@ -11,7 +11,7 @@ use clasp_node::shares::{Local, Share, Shares};
 use clasp_node::{Channel, DeviceId, Event, LinkId, NodeConfig, SendError, Trust};
 use clasp_wire::message::{Body, Features, Hello, Phase, Publish, Set, SignalType, Subscribe, TypeMask};
 use clasp_wire::{Message, Pattern, Value};
-use e2e::{Network, NodeId, World};
+use e2e::{Network, NodeId, World, seeds};
 use router_lite::{
     Adoption, Config, ConnectionId, Input, Interest, Now, Origin, Output, Precedence, Router, StoredParam,
 };
@@ -283,7 +283,7 @@ fn a_device_that_floods_does_not_keep_another_ones_values_waiting() {
     let calm = Network { latency: Duration::from_millis(2), jitter: Duration::from_millis(1), loss: 0.0 };
     // Where packets get lost a value may wait for its repetition, whoever else is there: the slowest tenth is left out.
     let lossy = Network { loss: 0.01, ..calm };
-    for seed in 0..3 {
+    for seed in seeds(3) {
         for (network, tenths, more) in [(calm, 10, 5), (lossy, 9, 30)] {
             let (alone, none) = delays(seed, network, false);
             let (beside, streams) = delays(seed, network, true);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::{Channel, DisconnectReason, Event, LinkId, LinkState, SendError};
-use e2e::{Network, NodeId, World};
+use e2e::{Network, NodeId, World, number};
 
 use crate::establishing::linked;
 use crate::surviving::received;
@@ -212,7 +212,6 @@ fn run(seed: u64) -> End {
 
 #[test]
 fn whatever_happens_a_link_delivers_or_says_why_not() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SEED") {
         println!("seed {seed}: {:?}", run(seed));
         return;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clasp_node::{Event, NodeConfig, RoutingMode, Step};
-use e2e::{NodeId, World};
+use e2e::{NodeId, World, seeds};
 
 use crate::establishing::connected;
 
@@ -35,7 +35,7 @@ fn received(world: &World, node: NodeId, address: IpAddr) -> usize {
 
 #[test]
 fn a_link_opens_between_nodes_that_hide_their_addresses_from_the_router() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (mut world, a, b) = strangers(seed);
         for node in [a, b] {
             world.hide(node, Some(world.ip(node)));

@@ -8,7 +8,7 @@ use clasp_node::{Channel, DisconnectReason, Event, FailReason, LinkId, LinkState
 use clasp_wire::message::{Body, Publish};
 use clasp_wire::p2p::{P2pSignal, RelayFrame, SignalBody};
 use clasp_wire::{Message, Value};
-use e2e::{Faults, Network, NodeId, World};
+use e2e::{Faults, Network, NodeId, World, seeds};
 
 use crate::establishing::{connected, linked, ready};
 use crate::surviving::{
@@ -69,7 +69,7 @@ fn messages_relayed(world: &World) -> usize {
 
 #[test]
 fn where_no_direct_path_opens_messages_go_through_the_router_and_later_directly() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = relayed_pair(&mut world, [PreferP2p, PreferP2p]);
         assert!(world.elapsed() < Duration::from_secs(5), "seed {seed}: nobody waits for ICE to give up");
@@ -94,7 +94,7 @@ fn where_no_direct_path_opens_messages_go_through_the_router_and_later_directly(
 
 #[test]
 fn a_path_that_dies_in_the_middle_of_a_transfer_costs_nothing_and_comes_back() {
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = linked(&mut world);
         world.set_network(Network {
@@ -129,7 +129,7 @@ fn a_path_that_dies_in_the_middle_of_a_transfer_costs_nothing_and_comes_back() {
 
 #[test]
 fn frames_lost_doubled_and_reordered_on_the_way_change_nothing() {
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = relayed_pair(&mut world, [RelayOnly, PreferP2p]);
         world.set_faults(Faults { lost: 0.2, duplicated: 0.3, delayed: 0.4 });
@@ -204,7 +204,7 @@ fn modes_that_have_no_way_in_common_fail_with_the_reason() {
 
 #[test]
 fn two_that_call_each_other_through_the_router_alone_get_one_link() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let [a, b] = ready(&mut world, [RelayOnly, RelayOnly]);
         world.connect(a, b);
@@ -288,7 +288,7 @@ fn a_message_too_large_for_a_frame_is_refused_on_every_way() {
 
 #[test]
 fn a_node_killed_while_relayed_is_noticed() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let mut world = World::seeded(seed);
         let (a, b, ..) = relayed_pair(&mut world, [PreferP2p, PreferP2p]);
         world.run_for(Duration::from_millis(seed * 777));
@@ -299,7 +299,7 @@ fn a_node_killed_while_relayed_is_noticed() {
 
 #[test]
 fn a_node_that_roams_while_relayed_comes_back_with_another_session() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = relayed_pair(&mut world, [PreferP2p, PreferP2p]);
         let mut forth = Flow::new(a, link, 300, 4 * KIB);
@@ -316,7 +316,7 @@ fn a_node_that_roams_while_relayed_comes_back_with_another_session() {
 
 #[test]
 fn relayed_links_outlive_their_router() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = relayed_pair(&mut world, [PreferP2p, PreferP2p]);
         let mut forth = Flow::new(a, link, 300, 4 * KIB);
@@ -334,7 +334,7 @@ fn relayed_links_outlive_their_router() {
 
 #[test]
 fn two_that_roam_in_the_same_instant_find_each_other_again() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         let mut flow = Flow::new(a, link, 400, 4 * KIB);

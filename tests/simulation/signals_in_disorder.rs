@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use clasp_node::{Event, FailReason};
-use e2e::{Faults, World};
+use e2e::{Faults, World, seeds};
 
 use crate::establishing::connected;
 
 #[test]
 fn doubled_and_overtaken_signals_still_make_exactly_one_link() {
     let faults = Faults { duplicated: 0.5, delayed: 0.5, lost: 0.0 };
-    for seed in 0..100 {
+    for seed in seeds(100) {
         let mut world = World::seeded(seed).faults(faults);
         let [a, b] = world.ready_nodes(["a", "b"]);
         world.connect(a, b);
@@ -27,8 +27,8 @@ fn doubled_and_overtaken_signals_still_make_exactly_one_link() {
 fn candidates_that_overtake_their_offer_or_answer_are_used() {
     // Every signal is delayed at random, so candidates come first in about half of the runs; the nodes have only one
     // address each, so a lost candidate would have to be made up for by a peer-reflexive one.
-    let mut overtaken = 0;
-    for seed in 0..60 {
+    let (mut overtaken, runs) = (0, seeds(60));
+    for seed in runs.clone() {
         let mut world = World::seeded(seed).faults(Faults { delayed: 1.0, ..Faults::default() });
         let [a, b] = world.ready_nodes(["a", "b"]);
         world.connect(a, b);
@@ -46,22 +46,21 @@ fn candidates_that_overtake_their_offer_or_answer_are_used() {
                 let step = |e: &Event| matches!(e, Event::Step { step, .. } if format!("{step:?}").starts_with(wanted));
                 world.told(node).iter().find(|(_, e)| step(e)).map(|(at, _)| *at)
             };
-            overtaken += usize::from(at("CandidateReceived") == at(description));
+            overtaken += u64::from(at("CandidateReceived") == at(description));
         }
     }
-    assert!((20..=100).contains(&overtaken), "{overtaken} of 120 came too early");
+    let runs = runs.end;
+    assert!((runs / 3..=runs * 5 / 3).contains(&overtaken), "{overtaken} of {} came too early", runs * 2);
 }
 
 #[test]
 fn a_lost_offer_or_answer_ends_in_no_answer_and_nothing_stays_behind() {
-    let mut seen = 0;
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed).faults(Faults { lost: 1.0, ..Faults::default() });
         let [a, b] = world.ready_nodes(["a", "b"]);
         world.connect(a, b);
         world.run_for(Duration::from_secs(25));
         let no_answer = |e: &Event| matches!(e, Event::Failed { why: FailReason::NoAnswer(_), .. });
-        seen += world.count(a, no_answer);
         assert_eq!(world.count(a, no_answer), 1, "seed {seed}: {:?}", world.told(a));
         for node in [a, b] {
             assert_eq!(world.with_node(node, |n, _| n.links().count()), 0, "seed {seed}");
@@ -71,12 +70,11 @@ fn a_lost_offer_or_answer_ends_in_no_answer_and_nothing_stays_behind() {
         world.connect(a, b);
         assert!(world.run_until(Duration::from_secs(5), |w| connected(w, a) == 1), "seed {seed}");
     }
-    assert_eq!(seen, 20);
 }
 
 #[test]
 fn some_loss_either_connects_or_fails_with_a_reason_but_never_hangs() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         let mut world = World::seeded(seed).faults(Faults { lost: 0.3, duplicated: 0.2, delayed: 0.3 });
         let [a, b] = world.ready_nodes(["a", "b"]);
         world.connect(a, b);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clasp_node::{Channel, DisconnectReason, Event, LinkId, LinkState, RoutingMode, SendError};
-use e2e::{Faults, Network, NodeId, World};
+use e2e::{Faults, Network, NodeId, World, seeds};
 
 use crate::establishing::{linked, linked_with};
 
@@ -102,7 +102,7 @@ fn assert_carries(world: &mut World, (from, link): (NodeId, LinkId), to: NodeId,
 
 #[test]
 fn a_killed_node_is_noticed_within_seven_seconds() {
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         if seed % 2 == 0 {
@@ -126,7 +126,7 @@ fn a_killed_node_is_noticed_within_seven_seconds() {
 
 #[test]
 fn a_dead_path_between_two_living_nodes_is_told_at_once_and_the_router_takes_over() {
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let (a, b, ..) = linked(&mut world);
         world.run_for(Duration::from_millis(seed * 331));
@@ -142,7 +142,7 @@ fn a_dead_path_between_two_living_nodes_is_told_at_once_and_the_router_takes_ove
 
 #[test]
 fn without_a_path_and_without_a_router_a_link_is_given_up() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.kill_router();
@@ -171,7 +171,7 @@ fn a_goodbye_needs_no_router() {
 
 #[test]
 fn an_idle_link_lives_on_through_loss_and_long_ways() {
-    for seed in 0..12 {
+    for seed in seeds(12) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.set_network(Network {
@@ -204,7 +204,7 @@ fn a_transfer_one_way_is_sign_of_life_enough() {
 
 #[test]
 fn a_node_that_moves_in_the_middle_of_a_transfer_loses_nothing() {
-    for seed in 0..30 {
+    for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.set_network(Network {
@@ -246,7 +246,7 @@ fn a_node_that_moves_in_the_middle_of_a_transfer_loses_nothing() {
 
 #[test]
 fn a_node_can_move_though_the_router_was_another_one_before() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.kill_router();
@@ -271,7 +271,7 @@ fn a_node_can_move_though_the_router_was_another_one_before() {
 
 #[test]
 fn a_node_that_roams_comes_back_with_another_session_and_keeps_its_link() {
-    for seed in 0..24 {
+    for seed in seeds(24) {
         let latency = Duration::from_millis(1 + 2 * seed);
         let mut world = World::seeded(seed).network(Network { latency, ..Network::default() });
         let (a, b, link, back) = linked(&mut world);
@@ -298,7 +298,7 @@ fn a_node_that_roams_comes_back_with_another_session_and_keeps_its_link() {
 
 #[test]
 fn moving_again_and_again_ends_where_the_node_is_last() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, back) = linked(&mut world);
         for step in 0..40 {
@@ -316,7 +316,7 @@ fn moving_again_and_again_ends_where_the_node_is_last() {
 #[test]
 fn a_restart_gets_through_lost_doubled_and_reordered_signals() {
     let (mut survived, mut runs) = (0, 0);
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.set_faults(Faults { lost: 0.3, duplicated: 0.3, delayed: 0.5 });
@@ -359,7 +359,7 @@ fn a_restart_of_a_link_that_has_ended_there_ends_it_here() {
 #[test]
 fn a_stalled_path_is_replaced_before_the_link_is_given_up() {
     // Only the old pair of addresses is dead, as behind a NAT that forgot it: the node's move makes no noise of its own.
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);
         world.cut(a, b);

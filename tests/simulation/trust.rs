@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clasp_node::{Channel, ConnectError, Event, Identity, LinkId, NodeConfig, Trust};
 use clasp_wire::p2p::{P2pSignal, SealedFrame, SignalBody};
 use clasp_wire::{Message, message::Body};
-use e2e::{Network, NodeId, World};
+use e2e::{Network, NodeId, World, seeds};
 
 use crate::establishing::{connected, link, linked};
 use crate::hostile::{field, signal};
@@ -81,7 +81,7 @@ fn why_failed(world: &World, node: NodeId) -> Vec<String> {
 
 #[test]
 fn paired_devices_link_and_their_router_reads_no_signal_but_signed_descriptions() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, other) = linked_pair(&mut world);
         for (node, link, to) in [(a, link, b), (b, other, a)] {
@@ -105,7 +105,7 @@ fn paired_devices_link_and_their_router_reads_no_signal_but_signed_descriptions(
 
 #[test]
 fn who_is_at_the_other_end_is_told_once_and_before_everything_else() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked_pair(&mut world);
         world.with_node(a, |n, now| n.send(now, link, Channel::Reliable, message(0, 4))).expect("room");
@@ -251,7 +251,7 @@ fn a_router_cannot_end_a_link_of_paired_devices_nor_add_to_it() {
 /// A cut cable sends the messages through a router that damages, repeats and swaps what it carries.
 #[test]
 fn what_paired_devices_relay_cannot_be_read_changed_or_repeated() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked_pair(&mut world);
         let secret = b"nobody else reads this";
@@ -301,7 +301,7 @@ fn what_paired_devices_relay_cannot_be_read_changed_or_repeated() {
 
 #[test]
 fn links_of_paired_devices_survive_moves_and_router_restarts() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let network = Network { latency: Duration::from_millis(20), loss: 0.02, ..Network::default() };
         let mut world = World::seeded(seed).network(network);
         let (a, b, link, _) = linked_pair(&mut world);

@@ -12,27 +12,29 @@
 mod delivery;
 mod incoming;
 mod output;
+mod overtaking;
 mod record;
 mod relay;
 mod remote;
+mod sending;
 mod ways;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use log::debug;
 
 use crate::backoff::Backoff;
 use crate::config::RoutingMode;
 use crate::event::{Channel, Event, FailReason, LinkId, LinkState, Role, RouterId};
-use crate::limits::{MAX_RELAYED_MESSAGE_BYTES, RELAY_LIMIT};
+use crate::limits::RELAY_LIMIT;
 use crate::node::Bond;
 use crate::peer::{Peer, SendError, control};
 use crate::wake::Wake;
 use delivery::{Incoming, Outgoing};
 pub(crate) use output::LinkOutput;
+use overtaking::Overtaking;
 use record::Record;
 use relay::Relay;
 use remote::Remote;
@@ -120,6 +122,8 @@ pub(crate) struct Link {
     fingerprint: Option<String>,
     outgoing: Outgoing,
     incoming: Incoming,
+    /// Of the connection in use.
+    overtaking: Overtaking,
     /// The other node waits for an answer through the router.
     answer_due: bool,
     /// Somebody was told that there is no room, and waits for a word.
@@ -164,6 +168,7 @@ impl Link {
             fingerprint: None,
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
+            overtaking: Overtaking::default(),
             answer_due: false,
             awaited: false,
             usable: false,
@@ -292,7 +297,10 @@ impl Link {
             State::Direct if detour_due => {
                 self.detour(now, FailReason::Declined("its path is lost".to_owned()));
             }
-            State::Direct => self.confirm_if_due(now),
+            State::Direct => {
+                self.confirm_if_due(now);
+                self.overtake_if_due(now);
+            }
             State::Detour(_) if self.incoming.confirm_due(now).is_some() => self.answer_due = true,
             State::Detour(detour) if detour.relay.is_over(now) => self.lose(),
             _ => {}
@@ -358,63 +366,6 @@ impl Link {
         }
     }
 
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// As [`Peer::send`]; [`SendError::Full`] is followed by [`Event::Writable`].
-    pub(crate) fn send(&mut self, channel: Channel, message: Bytes) -> Result<(), SendError> {
-        self.dirty = true;
-        let direct = match &mut self.state {
-            State::First if self.attempt.as_ref().is_some_and(|attempt| attempt.peer.is_edge()) => {
-                return Err(SendError::NotOpen);
-            }
-            State::First | State::Direct => self.attempt.as_mut().map(|attempt| &mut attempt.peer),
-            State::Detour(_) if self.usable => None,
-            State::Detour(_) | State::Ended => return Err(SendError::NotOpen),
-        };
-        let edge = direct.as_ref().is_none_or(|peer| peer.is_edge());
-        control::check(&message, edge)?;
-        // Unnumbered: what a stock peer gets, what may be lost, and what the other node's own machinery answers.
-        let numbered = edge && channel == Channel::Reliable && !control::is_control(&message);
-        if let Some(peer) = direct.filter(|_| !numbered) {
-            return peer.send(channel, message);
-        }
-        if message.is_empty() {
-            return Err(SendError::Empty);
-        }
-        if message.len() > MAX_RELAYED_MESSAGE_BYTES {
-            return Err(SendError::TooLarge { len: message.len(), max: MAX_RELAYED_MESSAGE_BYTES });
-        }
-        match &mut self.state {
-            State::Detour(detour) if !numbered => {
-                self.streams_dropped += detour.relay.streams.push(message);
-                Ok(())
-            }
-            _ => self.send_numbered(message),
-        }
-    }
-
-    fn send_numbered(&mut self, message: Bytes) -> Result<(), SendError> {
-        if !self.outgoing.has_room() {
-            self.awaited = true;
-            return Err(SendError::Full(message));
-        }
-        if let (State::First | State::Direct, Some(attempt)) = (&self.state, &mut self.attempt) {
-            if self.outgoing.next().is_some() {
-                self.awaited = true;
-                return Err(SendError::Full(message)); // behind what still waits for the connection
-            }
-            let sent = attempt.peer.send(Channel::Reliable, message.clone());
-            self.awaited |= matches!(sent, Err(SendError::Full(_)));
-            sent?;
-            self.outgoing.keep(message);
-            self.outgoing.give();
-        } else {
-            self.outgoing.keep(message);
-        }
-        Ok(())
-    }
-
     /// Asks the other node for a sign of life; [`Event::Pong`] carries the returned token.
     ///
     /// # Errors
@@ -472,7 +423,10 @@ impl Link {
         let confirm = self.incoming.wake().map(|at| Wake::new(at, "confirmation"));
         let own = match &self.state {
             State::First => self.detour_due().map(|at| Wake::new(at, "detour")),
-            State::Direct => Wake::earliest(confirm, self.detour_due().map(|at| Wake::new(at, "detour"))),
+            State::Direct => {
+                let detour = self.detour_due().map(|at| Wake::new(at, "detour"));
+                Wake::earliest(Wake::earliest(confirm, detour), self.overtaking.wake())
+            }
             State::Detour(detour) => {
                 let offer = detour.offer_at.filter(|_| self.may_offer(detour));
                 let offer = offer.map(|at| Wake::new(at, "new offer"));

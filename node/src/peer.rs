@@ -23,6 +23,7 @@ mod liveness;
 mod names;
 mod negotiation;
 mod output;
+mod resending;
 mod restart;
 mod sdp;
 mod state;
@@ -39,6 +40,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use channels::SendError;
 pub use negotiation::{NegotiationError, Setup};
 pub use output::{Ended, OutSignal, PeerOutput};
+pub use resending::Progress;
 pub use sdp::Resume;
 pub(crate) use sdp::{fingerprint, restart_number, resume};
 pub(crate) use tally::Tally;
@@ -81,6 +83,8 @@ pub struct Peer {
     tail: TailProbe,
     /// Bytes handed to the reliable channel so far.
     written: u64,
+    /// Until then every packet of the channels is sent twice.
+    twice_until: Option<Instant>,
     /// What the other node is to be told of its messages.
     confirmation: Option<u64>,
     /// What we say of ourselves in every description, and which was the last one.
@@ -104,6 +108,8 @@ pub struct Peer {
     channels: Channels,
     max_message: usize,
     path: Option<Path>,
+    /// The path the application knows of.
+    told_path: Option<Path>,
     edge: bool,
     /// The fingerprint in the other side's description, which DTLS holds it to; and the one it must be, if that is known before.
     fingerprint: Option<String>,
@@ -264,6 +270,7 @@ impl Peer {
                     self.note_path(&transmit);
                     let (source, destination) = (transmit.source, transmit.destination);
                     self.tally.checks.sent(now, self.path, source, destination, &transmit.contents);
+                    self.double(now, &transmit);
                     return PeerOutput::Transmit(transmit);
                 }
                 Ok(Output::Event(event)) => self.on_event(now, event),
@@ -366,6 +373,7 @@ impl Peer {
             && let Some(path) = self.path
         {
             *told = true;
+            self.told_path = Some(path);
             self.out.push_back(PeerOutput::Connected(path));
             return true;
         }

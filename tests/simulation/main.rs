@@ -15,5 +15,6 @@ mod reunion;
 mod router_trouble;
 mod signals_in_disorder;
 mod status;
+mod steady_messages;
 mod surviving;
 mod trust;

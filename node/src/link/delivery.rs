@@ -84,6 +84,11 @@ impl Outgoing {
         self.kept.get(self.given)
     }
 
+    /// What has not arrived as far as we know, oldest first; the first has the number `arrived` + 1.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.kept.iter()
+    }
+
     /// [`Self::next`] was given to the way in use.
     pub(super) fn give(&mut self) {
         if let Some(message) = self.kept.get(self.given) {

@@ -76,7 +76,7 @@ impl Link {
     }
 
     /// Says whether those before it had come.
-    fn take_numbered(&mut self, now: Instant, number: u64, message: Bytes) -> bool {
+    pub(super) fn take_numbered(&mut self, now: Instant, number: u64, message: Bytes) -> bool {
         match self.incoming.take(now, number, message.len()) {
             Verdict::Deliver => {
                 self.event(Event::Data { link: self.number, channel: Channel::Reliable, bytes: message });
@@ -116,11 +116,16 @@ impl Link {
 
     /// Goes on with what waits for the direct way, and tells who waits for room.
     pub(super) fn feed(&mut self, now: Instant) {
-        if let (State::Direct, Some(attempt)) = (&self.state, &mut self.attempt) {
+        if let (State::Direct, Some(attempt), false) =
+            (&self.state, &mut self.attempt, self.overtaking.is_held_up())
+        {
             let mut refused = None;
             while let Some(message) = self.outgoing.next() {
                 match attempt.peer.send(Channel::Reliable, message.clone()) {
-                    Ok(()) => self.outgoing.give(),
+                    Ok(()) => {
+                        self.outgoing.give();
+                        self.overtaking.given(now, self.outgoing.next_number() - 1);
+                    }
                     Err(crate::peer::SendError::TooLarge { len, max }) => {
                         refused = Some(format!("it takes {max} bytes now, and a message has {len}"));
                         break;
@@ -136,7 +141,9 @@ impl Link {
     }
 
     pub(super) fn wake_writer(&mut self) {
-        let waits = matches!(self.state, State::Direct) && self.outgoing.next().is_some();
+        let waits = matches!(self.state, State::Direct)
+            && self.outgoing.next().is_some()
+            && !self.overtaking.is_held_up();
         let has_room = match &self.state {
             State::First | State::Ended => true,
             State::Direct => self.outgoing.is_half_empty() && !waits,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 use rand::rngs::StdRng;
 
+use super::overtaking::Overtaking;
 use super::relay::Relay;
 use super::{Attempt, Detour, Link, State};
 use crate::config::RoutingMode;
@@ -214,17 +215,12 @@ impl Link {
         attempt.was_in_use = true;
         if attempt.peer.is_edge() {
             self.fingerprint = attempt.peer.fingerprint().map(str::to_owned);
-            self.outgoing.rewind();
-            let next = self.outgoing.next_number();
-            // On a new connection it is number 1 that comes without a word.
-            if (next > 1 || matches!(self.state, State::Detour(_)))
-                && let Err(error) = attempt.peer.begin_at(next)
-            {
-                warn!(link:% = self.number, error:% = error; "a new connection takes no message");
-            }
-            if self.incoming.arrived() > 0 {
-                attempt.peer.confirm(self.incoming.confirm());
-            }
+            self.overtaking = Overtaking::default();
+            self.begin_here();
+        }
+        let Some(attempt) = &mut self.attempt else { return };
+        if attempt.peer.is_edge() && self.incoming.arrived() > 0 {
+            attempt.peer.confirm(self.incoming.confirm());
         }
         if let State::Detour(detour) = &mut self.state {
             while let Some(message) = detour.relay.streams.pop() {
@@ -237,6 +233,19 @@ impl Link {
         self.enter(State::Direct);
         self.retry.reset();
         self.usable = true;
+    }
+
+    /// The connection in use is given everything anew that has not arrived.
+    pub(super) fn begin_here(&mut self) {
+        let Some(attempt) = &mut self.attempt else { return };
+        self.outgoing.rewind();
+        let next = self.outgoing.next_number();
+        // On a new connection it is number 1 that comes without a word.
+        if (next > 1 || matches!(self.state, State::Detour(_)))
+            && let Err(error) = attempt.peer.begin_at(next)
+        {
+            warn!(link:% = self.number, error:% = error; "a connection takes no message");
+        }
     }
 
     /// The other node has closed the connection in use, because it found it lost.

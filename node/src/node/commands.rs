@@ -138,7 +138,7 @@ impl Node {
         channel: Channel,
         message: Bytes,
     ) -> Result<(), SendError> {
-        self.with_link(now, link, |link| link.send(channel, message))
+        self.with_link(now, link, |link| link.send(now, channel, message))
     }
 
     /// Sends a ping; [`Event::Pong`] carries the returned token.

@@ -7,18 +7,18 @@
 use bytes::{Bytes, BytesMut};
 
 /// Frame header: magic, flags, length of the payload (reference §2).
-const HEADER_BYTES: usize = 4;
-const MAGIC: u8 = 0x53;
+pub(super) const HEADER_BYTES: usize = 4;
+pub(super) const MAGIC: u8 = 0x53;
 
 /// The flag that tells our bundles from an application's. No implementation compresses, and all ignore it.
-const MARK: u8 = 0x08;
+pub(super) const MARK: u8 = 0x08;
 
 /// Flags of frames that are left as they are: those with a time stamp have another header.
 const TIMESTAMP: u8 = 0x20;
 
 /// Type, flags, number of messages.
 const BUNDLE_BYTES: usize = 4;
-const BUNDLE: u8 = 0x30;
+pub(super) const BUNDLE: u8 = 0x30;
 
 /// Larger ones gain nothing.
 const LARGEST: usize = 1024;

@@ -1,15 +1,19 @@
 //! What travels on an open link: messages out of its queues, messages in, and the pings between nodes.
 
+use std::iter::Peekable;
 use std::time::Instant;
 
 use bytes::Bytes;
 use log::{debug, trace};
 use str0m::Rtc;
 use str0m::channel::ChannelId;
+use str0m::net::Transmit;
 
 use super::control::{self, Control};
+use super::datagrams::is_dtls;
 use super::liveness::Verdict;
-use super::{Peer, PeerOutput, SendError, State, coalescing};
+use super::resending::{self, Resending};
+use super::{Peer, PeerOutput, Progress, SendError, State, coalescing};
 use crate::event::Channel;
 use crate::limits::PING_INTERVAL;
 
@@ -55,9 +59,24 @@ impl Peer {
     pub(super) fn on_data(&mut self, now: Instant, data: str0m::channel::ChannelData) {
         let channel = self.channels.of(data.id);
         self.tally.received(channel, data.data.len());
-        match self.edge.then(|| coalescing::unbundle(&data.data)).flatten() {
+        if self.edge && channel == Channel::Stream && coalescing::is_bundle(&data.data) {
+            let frame = Bytes::from(data.data);
+            return match resending::read(&frame) {
+                Some(Resending::Resent { first, messages }) => {
+                    self.out.push_back(PeerOutput::Overtaking { first, messages });
+                }
+                Some(Resending::Question(number)) => self.out.push_back(PeerOutput::Asked(number)),
+                Some(Resending::Progress(progress)) => self.out.push_back(PeerOutput::Progress(progress)),
+                None => self.on_frame(now, channel, frame),
+            };
+        }
+        self.on_frame(now, channel, data.data.into());
+    }
+
+    fn on_frame(&mut self, now: Instant, channel: Channel, frame: Bytes) {
+        match self.edge.then(|| coalescing::unbundle(&frame)).flatten() {
             Some(messages) => messages.into_iter().for_each(|message| self.on_message(now, channel, message)),
-            None => self.on_message(now, channel, data.data.into()),
+            None => self.on_message(now, channel, frame),
         }
     }
 
@@ -138,6 +157,59 @@ impl Peer {
     pub fn begin_at(&mut self, number: u64) -> Result<(), SendError> {
         self.channels.keep_reliable(control::is_control);
         self.send(Channel::Reliable, control::next(number))
+    }
+
+    /// Sends numbered messages again, as many as go into one packet on the unreliable channel; says how many they are, and how many bytes.
+    pub(crate) fn overtake<'a>(
+        &mut self,
+        first: u64,
+        messages: &mut Peekable<impl Iterator<Item = &'a Bytes>>,
+    ) -> (u64, usize) {
+        let Some((frame, count)) = resending::resent(first, messages) else { return (0, 0) };
+        let len = frame.len();
+        self.push_stream(Some(frame));
+        (count.into(), len)
+    }
+
+    /// Whether a message fits what [`Self::overtake`] sends.
+    pub(crate) fn fits_past(message: &Bytes) -> bool {
+        resending::fits(message)
+    }
+
+    /// Asks the other node how far it is, behind what overtakes.
+    pub(crate) fn ask_progress(&mut self, number: u64) {
+        self.push_stream(resending::question(number));
+    }
+
+    /// Answers how far we are with what the other node sends.
+    pub(crate) fn tell_progress(&mut self, progress: Progress) {
+        self.push_stream(resending::progress(progress));
+    }
+
+    /// Until then every packet of the channels is sent twice. DTLS takes the second for a repetition and drops it (RFC 6347 §4.1.2.6).
+    pub(crate) fn send_twice(&mut self, until: Instant) {
+        self.twice_until = Some(until);
+    }
+
+    pub(super) fn double(&mut self, now: Instant, transmit: &Transmit) {
+        if self.twice_until.is_some_and(|until| until > now) && is_dtls(&transmit.contents) {
+            let Transmit { proto, source, destination, ref contents } = *transmit;
+            let contents = contents.to_vec().into();
+            self.out.push_back(PeerOutput::Transmit(Transmit { proto, source, destination, contents }));
+        }
+    }
+
+    fn push_stream(&mut self, frame: Option<Bytes>) {
+        if let Some(frame) = frame.filter(|_| self.channels.is_open(Channel::Stream))
+            && let Err(error) = self.channels.push(Channel::Stream, frame)
+        {
+            trace!(error:% = error; "no room on the unreliable channel");
+        }
+    }
+
+    /// Whether the peer has acknowledged everything that was sent on the reliable channel.
+    pub(crate) fn is_acknowledged(&mut self) -> bool {
+        self.channels.waiting(Channel::Reliable).messages == 0 && self.in_flight() == 0
     }
 
     fn write_confirmation(&mut self) -> bool {

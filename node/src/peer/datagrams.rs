@@ -75,8 +75,14 @@ impl Peer {
         if before != Some(path) {
             self.tally.checks.path_changed();
         }
-        if matches!(self.state, State::Open { told: true }) && before != Some(path) {
-            self.out.push_back(PeerOutput::PathChanged(path));
+        self.tell_path();
+    }
+
+    /// Tells of a path that is not the one told before. While a restart goes on, the first packet on the new one may be sent already.
+    pub(super) fn tell_path(&mut self) {
+        if matches!(self.state, State::Open { told: true }) && self.told_path != self.path {
+            self.told_path = self.path;
+            self.out.extend(self.path.map(PeerOutput::PathChanged));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use str0m::net::Transmit;
 
+use super::Progress;
 use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Step};
 use crate::wake::Wake;
 
@@ -31,6 +32,17 @@ pub enum PeerOutput {
     Arrived(u64),
     /// The next numbered message on the reliable channel is this one.
     NextIs(u64),
+    /// Numbered messages that overtake the reliable channel.
+    Overtaking {
+        /// The number of the first.
+        first: u64,
+        /// In their order.
+        messages: Vec<Bytes>,
+    },
+    /// The other node asks, with this number, how far we are; `Peer::tell_progress` answers.
+    Asked(u64),
+    /// How far the other node is with what it was sent.
+    Progress(Progress),
     /// An open link runs over these addresses from now on.
     PathChanged(Path),
     /// A message arrived.

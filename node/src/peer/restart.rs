@@ -258,6 +258,7 @@ impl Peer {
             self.liveness.heard(now);
             self.out.push_back(PeerOutput::Step(Step::IceConnected));
             self.enter(State::Open { told });
+            self.tell_path();
             // What was sent into the old path is lost; unless it filled the window, probes tell sooner than the timer.
             self.watch_tail(now);
         }
@@ -267,6 +268,7 @@ impl Peer {
     pub(super) fn call_off_restart(&mut self) {
         if let State::Restarting(Restart { told, ours: Some(_), .. }) = self.state {
             self.enter(State::Open { told });
+            self.tell_path();
         }
     }
 

@@ -70,7 +70,7 @@ impl Outgoing {
     }
 
     /// The number of the last message.
-    fn last(&self) -> u64 {
+    pub(super) fn last(&self) -> u64 {
         self.arrived + self.kept.len() as u64
     }
 

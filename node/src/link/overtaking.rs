@@ -194,7 +194,7 @@ impl Link {
     fn resend(&mut self) {
         let Some(attempt) = &mut self.attempt else { return };
         let arrived = self.outgoing.arrived_number();
-        let resent = self.overtaking.resent.max(arrived);
+        let resent = self.overtaking.resent.clamp(arrived, self.outgoing.last());
         let skipped = usize::try_from(resent - arrived).unwrap_or(usize::MAX);
         let mut waiting = self.outgoing.all().skip(skipped).peekable();
         let (mut first, mut bytes) = (resent + 1, 0);
@@ -210,7 +210,8 @@ impl Link {
 
     /// Numbered messages came past the reliable channel.
     pub(super) fn on_overtaking(&mut self, now: Instant, first: u64, messages: Vec<Bytes>) {
-        for (number, message) in (first..).zip(messages) {
+        for (behind, message) in (0_u64..).zip(messages) {
+            let Some(number) = first.checked_add(behind) else { break };
             if !self.take_numbered(now, number, message) {
                 break; // those before it come again, and it with them
             }
@@ -225,7 +226,8 @@ impl Link {
     pub(super) fn tell_progress(&mut self, question: u64) {
         let arrived = self.incoming.arrived();
         if let Some(attempt) = &mut self.attempt {
-            attempt.peer.tell_progress(Progress { question, arrived, read: attempt.next_in - 1 });
+            let read = attempt.next_in.saturating_sub(1);
+            attempt.peer.tell_progress(Progress { question, arrived, read });
         }
     }
 }

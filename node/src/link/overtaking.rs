@@ -185,7 +185,7 @@ impl Link {
         }
         debug!(link:% = self.number, held_up, read, given; "reliable channel");
         if !held_up {
-            self.begin_here(); // behind what went past it
+            self.begin_here(true); // behind what went past it
             self.feed(now);
         }
     }

@@ -216,7 +216,9 @@ impl Link {
         if attempt.peer.is_edge() {
             self.fingerprint = attempt.peer.fingerprint().map(str::to_owned);
             self.overtaking = Overtaking::default();
-            self.begin_here();
+            // On a new connection it is number 1 that comes without a word.
+            let is_news = self.outgoing.arrived_number() > 0 || matches!(self.state, State::Detour(_));
+            self.begin_here(is_news);
         }
         let Some(attempt) = &mut self.attempt else { return };
         if attempt.peer.is_edge() && self.incoming.arrived() > 0 {
@@ -235,15 +237,11 @@ impl Link {
         self.usable = true;
     }
 
-    /// The connection in use is given everything anew that has not arrived.
-    pub(super) fn begin_here(&mut self) {
+    /// The connection in use is given everything anew that has not arrived; `tell`: the other node cannot know where that begins.
+    pub(super) fn begin_here(&mut self, tell: bool) {
         let Some(attempt) = &mut self.attempt else { return };
         self.outgoing.rewind();
-        let next = self.outgoing.next_number();
-        // On a new connection it is number 1 that comes without a word.
-        if (next > 1 || matches!(self.state, State::Detour(_)))
-            && let Err(error) = attempt.peer.begin_at(next)
-        {
+        if tell && let Err(error) = attempt.peer.begin_at(self.outgoing.next_number()) {
             warn!(link:% = self.number, error:% = error; "a connection takes no message");
         }
     }

@@ -8,33 +8,46 @@ use e2e::{Network, World, seeds};
 
 use crate::establishing::linked;
 
-/// Sends a message every half second and returns how long each took, sorted.
-fn latencies(seed: u64, count: u32, one_way: Duration, loss: f64) -> Vec<Duration> {
+/// Sends a message of `words` times four bytes `every` so often, and returns how long each took, sorted.
+pub(crate) fn latencies(
+    seed: u64,
+    count: u32,
+    (every, words): (Duration, usize),
+    one_way: Duration,
+    loss: f64,
+) -> Vec<Duration> {
     let mut world = World::seeded(seed);
     let (a, b, link, _) = linked(&mut world);
     world.set_network(Network { latency: one_way, jitter: Duration::ZERO, loss });
+    let message = |n: u32| Bytes::from(n.to_be_bytes().repeat(words));
     let mut sent = Vec::new();
     for n in 0..count {
         sent.push(world.elapsed());
-        let message = Bytes::from(n.to_be_bytes().to_vec());
-        world.with_node(a, |node, now| node.send(now, link, Channel::Reliable, message)).expect("open");
-        world.run_for(Duration::from_millis(500));
+        world.with_node(a, |node, now| node.send(now, link, Channel::Reliable, message(n))).expect("open");
+        world.run_for(every);
     }
     world.run_for(Duration::from_secs(20));
     let arrived = world.told(b).iter().filter_map(|(at, event)| match event {
-        Event::Data { .. } => Some(*at),
+        Event::Data { bytes, .. } => Some((*at, bytes)),
         _ => None,
     });
-    let mut took: Vec<_> = arrived.zip(&sent).map(|(at, sent)| at - *sent).collect();
+    let mut took = Vec::new();
+    for ((n, (at, bytes)), sent) in (0..).zip(arrived).zip(&sent) {
+        assert_eq!(*bytes, message(n), "seed {seed}: in order, and whole");
+        took.push(at - *sent);
+    }
     assert_eq!(took.len(), count as usize, "seed {seed}: every message arrives, once");
     took.sort_unstable();
     took
 }
 
+/// Nothing follows a message for a long time.
+const LONE: (Duration, usize) = (Duration::from_millis(500), 1);
+
 #[test]
 fn a_lost_lone_message_is_repeated_long_before_the_retransmission_timer() {
     let mut all: Vec<_> =
-        seeds(8).flat_map(|seed| latencies(seed, 250, Duration::from_millis(10), 0.01)).collect();
+        seeds(8).flat_map(|seed| latencies(seed, 250, LONE, Duration::from_millis(10), 0.01)).collect();
     all.sort_unstable();
     let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
     let (p50, p99, p995) = (at(0.5), at(0.99), at(0.995));
@@ -47,6 +60,6 @@ fn a_lost_lone_message_is_repeated_long_before_the_retransmission_timer() {
 
 #[test]
 fn without_loss_nothing_waits() {
-    let took = latencies(1, 20, Duration::from_millis(10), 0.0);
+    let took = latencies(1, 20, LONE, Duration::from_millis(10), 0.0);
     assert!(took.iter().all(|took| *took == Duration::from_millis(10)), "{took:?}");
 }

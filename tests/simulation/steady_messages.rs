@@ -2,44 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use clasp_node::{Channel, Event};
-use e2e::{Network, World, seeds};
+use e2e::seeds;
 
-use crate::establishing::linked;
+use crate::lone_messages::latencies;
 
-/// Sends a message every millisecond and returns how long each took, sorted.
-fn latencies(seed: u64, count: u32, one_way: Duration, loss: f64) -> Vec<Duration> {
-    let mut world = World::seeded(seed);
-    let (a, b, link, _) = linked(&mut world);
-    world.set_network(Network { latency: one_way, jitter: Duration::ZERO, loss });
-    let mut sent = Vec::new();
-    for n in 0..count {
-        sent.push(world.elapsed());
-        let message = Bytes::from([n.to_be_bytes(); 16].concat());
-        world.with_node(a, |node, now| node.send(now, link, Channel::Reliable, message)).expect("open");
-        world.run_for(Duration::from_millis(1));
-    }
-    world.run_for(Duration::from_secs(20));
-    let arrived = world.told(b).iter().filter_map(|(at, event)| match event {
-        Event::Data { bytes, .. } => Some((*at, bytes.clone())),
-        _ => None,
-    });
-    let mut took = Vec::new();
-    for ((n, (at, message)), sent) in (0_u32..).zip(arrived).zip(&sent) {
-        assert_eq!(message, [n.to_be_bytes(); 16].concat(), "seed {seed}: in order, and whole");
-        took.push(at - *sent);
-    }
-    assert_eq!(took.len(), count as usize, "seed {seed}: every message arrives, once");
-    took.sort_unstable();
-    took
-}
+/// A thousand messages of 64 bytes a second.
+const STEADY: (Duration, usize) = (Duration::from_millis(1), 16);
 
 /// One packet in ten thousand is lost twice, and its channel held up for a second and more; here that is every tenth second.
 #[test]
 fn a_lost_repetition_does_not_hold_up_a_steady_stream() {
     let mut all: Vec<_> =
-        seeds(10).flat_map(|seed| latencies(seed, 10_000, Duration::from_millis(10), 0.01)).collect();
+        seeds(10).flat_map(|seed| latencies(seed, 10_000, STEADY, Duration::from_millis(10), 0.01)).collect();
     all.sort_unstable();
     let at = |share: f64| *all.get(((all.len() - 1) as f64 * share) as usize).expect("a share");
     let (p50, p90, p99, worst) = (at(0.5), at(0.9), at(0.99), at(1.0));
@@ -53,7 +27,7 @@ fn a_lost_repetition_does_not_hold_up_a_steady_stream() {
 #[test]
 fn a_bad_path_costs_time_and_no_message() {
     for seed in seeds(4) {
-        let took = latencies(seed, 2_000, Duration::from_millis(25), 0.1);
+        let took = latencies(seed, 2_000, STEADY, Duration::from_millis(25), 0.1);
         println!("10 % loss, seed {seed}: worst {:?}", took.last());
     }
 }

@@ -14,6 +14,7 @@ mod channels;
 mod checks;
 mod coalescing;
 pub(crate) mod control;
+mod copies;
 mod crypto;
 mod data;
 mod datagrams;
@@ -49,6 +50,7 @@ use crate::event::{Channel, DisconnectReason, FailReason, LinkState, Path, Role,
 use crate::limits::{MAX_CHANNELS, MAX_LABEL_BYTES};
 use crate::wake::Wake;
 use channels::Channels;
+use copies::Copies;
 pub(crate) use datagrams::is_dtls;
 use description::{Description, Origin};
 use liveness::Liveness;
@@ -83,8 +85,7 @@ pub struct Peer {
     tail: TailProbe,
     /// Bytes handed to the reliable channel so far.
     written: u64,
-    /// Until then every packet of the channels is sent twice.
-    twice_until: Option<Instant>,
+    copies: Copies,
     /// What the other node is to be told of its messages.
     confirmation: Option<u64>,
     /// What we say of ourselves in every description, and which was the last one.
@@ -192,6 +193,9 @@ impl Peer {
             self.deadline = None;
             self.on_deadline(now);
         }
+        while let Some(copy) = self.copies.take_due(now) {
+            self.out.push_back(PeerOutput::Transmit(copy));
+        }
         match self.state {
             State::Restarting(_) => self.on_restart_timer(now),
             State::Open { .. } if self.edge => {
@@ -213,7 +217,8 @@ impl Peer {
             }
             _ => None,
         };
-        Wake::earliest(Wake::earliest(Some(Wake::new(rtc, "rtc")), self.deadline), own)
+        let rtc = Wake::earliest(Some(Wake::new(rtc, "rtc")), self.copies.wake());
+        Wake::earliest(Wake::earliest(rtc, self.deadline), own)
     }
 
     /// Ends the link from this side. The peer is told, by signal and by DTLS close.
@@ -270,7 +275,7 @@ impl Peer {
                     self.note_path(&transmit);
                     let (source, destination) = (transmit.source, transmit.destination);
                     self.tally.checks.sent(now, self.path, source, destination, &transmit.contents);
-                    self.double(now, &transmit);
+                    self.copies.sent(now, &transmit);
                     return PeerOutput::Transmit(transmit);
                 }
                 Ok(Output::Event(event)) => self.on_event(now, event),

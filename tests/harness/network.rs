@@ -14,11 +14,13 @@ pub struct Network {
     pub jitter: Duration,
     /// Share of datagrams lost, 0 to 1.
     pub loss: f64,
+    /// What a node sends to one address in the same moment shares its fate, like the packets in one frame of a wireless network.
+    pub bursts: bool,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Self { latency: Duration::from_millis(1), jitter: Duration::ZERO, loss: 0.0 }
+        Self { latency: Duration::from_millis(1), jitter: Duration::ZERO, loss: 0.0, bursts: false }
     }
 }
 

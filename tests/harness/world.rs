@@ -48,6 +48,8 @@ struct SimNode {
     dead: bool,
     /// Its core was given something since it was last drained.
     touched: bool,
+    /// When it sent its last datagram, where to, and what became of it.
+    burst: Option<((Instant, SocketAddr), Option<Duration>)>,
 }
 
 enum Arrival {
@@ -169,6 +171,7 @@ impl World {
             stalled: false,
             dead: false,
             touched: true,
+            burst: None,
         });
         let now = self.now;
         self.at(index).core.handle_input(now, Input::Addresses(&[address]));

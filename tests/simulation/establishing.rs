@@ -122,8 +122,12 @@ fn every_candidate_of_either_side_arrives_at_the_other() {
 #[test]
 fn a_link_opens_over_a_lossy_reordering_path() {
     // Patient nodes: the SCTP below waits 3 s, then twice as long each time, before it repeats a lost handshake packet.
-    let network =
-        Network { latency: Duration::from_millis(20), jitter: Duration::from_millis(15), loss: 0.03 };
+    let network = Network {
+        latency: Duration::from_millis(20),
+        jitter: Duration::from_millis(15),
+        loss: 0.03,
+        bursts: false,
+    };
     for seed in seeds(30) {
         let mut world = World::seeded(seed);
         let patient = |name: &str| NodeConfig {
@@ -143,7 +147,12 @@ fn a_link_opens_over_a_lossy_reordering_path() {
 
 #[test]
 fn reliable_messages_arrive_in_order_and_streams_arrive_or_not_but_never_changed() {
-    let network = Network { latency: Duration::from_millis(5), jitter: Duration::from_millis(4), loss: 0.05 };
+    let network = Network {
+        latency: Duration::from_millis(5),
+        jitter: Duration::from_millis(4),
+        loss: 0.05,
+        bursts: false,
+    };
     for seed in seeds(10) {
         let mut world = World::seeded(seed);
         let (a, b, link, _) = linked(&mut world);

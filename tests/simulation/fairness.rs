@@ -280,7 +280,8 @@ fn delays(seed: u64, network: Network, floods: bool) -> ([Vec<Duration>; 2], usi
 
 #[test]
 fn a_device_that_floods_does_not_keep_another_ones_values_waiting() {
-    let calm = Network { latency: Duration::from_millis(2), jitter: Duration::from_millis(1), loss: 0.0 };
+    let calm =
+        Network { latency: Duration::from_millis(2), jitter: Duration::from_millis(1), ..Network::default() };
     // Where packets get lost a value may wait for its repetition, whoever else is there: the slowest tenth is left out.
     let lossy = Network { loss: 0.01, ..calm };
     for seed in seeds(3) {

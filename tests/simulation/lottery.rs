@@ -102,7 +102,7 @@ fn run(seed: u64) -> End {
     let latency = Duration::from_millis(world.draw(400) as u64);
     let jitter = Duration::from_millis(world.draw(30) as u64);
     let loss = world.draw(26) as f64 / 100.0;
-    world.set_network(Network { latency, jitter, loss });
+    world.set_network(Network { latency, jitter, loss, bursts: false });
     let mut sides = [(a, link_a), (b, link_b)].map(|(node, link)| Side { node, link, sent: 0, alive: true });
     let (mut healed_in, mut router_in, mut blows) = (None, None, Vec::new());
     for step in 0..STEPS {
@@ -155,7 +155,7 @@ fn run(seed: u64) -> End {
     if world.router().is_none() {
         world.start_router();
     }
-    world.set_network(Network { latency, jitter: Duration::ZERO, loss: 0.0 });
+    world.set_network(Network { latency, ..Network::default() });
     let wanted = sides.each_ref().map(|side| side.sent as usize);
     let arrived = |w: &World| [received(w, b).len(), received(w, a).len()] == wanted;
     let over = |w: &World| sides.iter().all(|side| !side.alive || end_of(w, side).is_some());

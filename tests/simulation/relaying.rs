@@ -101,6 +101,7 @@ fn a_path_that_dies_in_the_middle_of_a_transfer_costs_nothing_and_comes_back() {
             latency: Duration::from_millis(1 + seed * 3),
             jitter: Duration::from_millis(seed % 9),
             loss: (seed % 4) as f64 * 0.02,
+            bursts: false,
         });
         let mut forth = Flow::new(a, link, 600, 2 * KIB);
         let mut other = Flow::new(b, back, 300, 500);

@@ -178,6 +178,7 @@ fn an_idle_link_lives_on_through_loss_and_long_ways() {
             latency: Duration::from_millis(33 * seed),
             jitter: Duration::from_millis(30),
             loss: 0.10,
+            bursts: false,
         });
         world.run_for(Duration::from_secs(300));
         assert_eq!(
@@ -211,6 +212,7 @@ fn a_node_that_moves_in_the_middle_of_a_transfer_loses_nothing() {
             latency: Duration::from_millis(1 + 2 * seed),
             jitter: Duration::from_millis(seed % 7),
             loss: (seed % 5) as f64 * 0.01,
+            bursts: false,
         });
         let count = if seed == 0 { 1500 } else { 300 }; // enough to be in the middle of it after 300 ms
         let mut flow = Flow::new(a, link, count, 8 * KIB);

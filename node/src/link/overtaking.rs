@@ -34,8 +34,10 @@ const ROUND: Duration = Duration::from_millis(10);
 /// and in one such round as much as this.
 const ROUND_BYTES: usize = 8 * 1024;
 
-/// For this long after each round both sides send every packet twice: when SCTP's timer has expired, it sends one packet, and if that
-/// or its acknowledgement is lost nothing goes out, on no channel, until the timer expires again. Longer than its first second.
+/// A channel that is held up for so long: SCTP's timer may have expired.
+const LONG: Duration = Duration::from_millis(500);
+
+/// For this long after each round both sides send every packet twice. Longer than the first second of SCTP's timer.
 const TWICE: Duration = Duration::from_millis(1500);
 
 /// Something given to the channel has not come out of it as far as we know.
@@ -59,7 +61,7 @@ pub(super) struct Overtaking {
     round_trip: Option<Duration>,
     /// The number of the last question that was new, not one repeated.
     question: u64,
-    held_up: bool,
+    held_up_since: Option<Instant>,
     /// While it is held up: the last message that was sent past it.
     resent: u64,
 }
@@ -97,7 +99,7 @@ impl Overtaking {
 
     /// Everything given was acknowledged.
     fn acknowledged(&mut self) {
-        (self.read, self.mark, self.held_up) = (self.given, None, false);
+        (self.read, self.mark, self.held_up_since) = (self.given, None, None);
     }
 
     /// The question is sent now; each time it gets no answer the wait is longer.
@@ -121,20 +123,25 @@ impl Overtaking {
         }
         let moves = read > self.read;
         self.read = self.read.max(read.min(self.given));
-        if self.read == self.given || (!self.held_up && (moves || !fits)) {
+        if self.read == self.given || (!self.is_held_up() && (moves || !fits)) {
             // What is behind it may take its time: with a full window, or a large message, that is many round trips.
-            self.held_up = false;
+            self.held_up_since = None;
             return self.mark_last(now);
         }
-        let due = if self.held_up { now + ROUND } else { now };
+        let due = if self.is_held_up() { now + ROUND } else { now };
         self.resent = arrived; // what was sent past the channel came before the question, or is lost as well
         self.mark = Some(Mark { due, asked: None, times: 0 });
-        self.held_up = true;
+        self.held_up_since.get_or_insert(now);
     }
 
     /// Whether what is sent does not go into the channel.
     pub(super) fn is_held_up(&self) -> bool {
-        self.held_up
+        self.held_up_since.is_some()
+    }
+
+    /// Whether SCTP's timer may have expired since then.
+    fn is_long(&self, now: Instant) -> bool {
+        self.held_up_since.is_some_and(|since| now.saturating_duration_since(since) >= LONG)
     }
 }
 
@@ -146,16 +153,16 @@ impl Link {
             return;
         }
         if attempt.peer.is_acknowledged() {
-            let was_held_up = self.overtaking.held_up;
+            let was_held_up = self.overtaking.is_held_up();
             self.overtaking.acknowledged();
             return self.on_held_up(now, was_held_up);
         }
         let is_new = self.overtaking.mark.is_some_and(|mark| mark.times == 0);
-        if self.overtaking.held_up && is_new && attempt.peer.state() == LinkState::Open {
-            self.resend();
+        if self.overtaking.is_held_up() && is_new && attempt.peer.state() == LinkState::Open {
+            self.resend(now);
         }
         let question = self.overtaking.asked(now);
-        let held_up = self.overtaking.held_up;
+        let held_up = self.overtaking.is_held_up();
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.peer.state() == LinkState::Open)
         {
             if held_up {
@@ -168,7 +175,7 @@ impl Link {
     /// The other node tells how far it is.
     pub(super) fn on_progress(&mut self, now: Instant, progress: Progress) {
         self.on_arrived(now, progress.arrived);
-        let was_held_up = self.overtaking.held_up;
+        let was_held_up = self.overtaking.is_held_up();
         let fits = self.outgoing.all().next().is_some_and(Peer::fits_past);
         self.overtaking.progress(now, progress, fits);
         self.on_held_up(now, was_held_up);
@@ -179,11 +186,13 @@ impl Link {
 
     /// The channel may be held up now, or no longer.
     fn on_held_up(&mut self, now: Instant, was_held_up: bool) {
-        let Overtaking { held_up, read, given, .. } = self.overtaking;
+        let Overtaking { read, given, .. } = self.overtaking;
+        let held_up = self.overtaking.is_held_up();
         if held_up == was_held_up || !matches!(self.state, State::Direct) {
             return;
         }
         debug!(link:% = self.number, held_up, read, given; "reliable channel");
+        self.record.held_up += u32::from(held_up);
         if !held_up {
             self.begin_here(true); // behind what went past it
             self.feed(now);
@@ -191,7 +200,8 @@ impl Link {
     }
 
     /// Sends what has not been sent past the channel. What fits no packet waits for the channel, and what is behind it.
-    fn resend(&mut self) {
+    fn resend(&mut self, now: Instant) {
+        let fill = self.overtaking.is_long(now);
         let Some(attempt) = &mut self.attempt else { return };
         let arrived = self.outgoing.arrived_number();
         let resent = self.overtaking.resent.clamp(arrived, self.outgoing.last());
@@ -199,7 +209,7 @@ impl Link {
         let mut waiting = self.outgoing.all().skip(skipped).peekable();
         let (mut first, mut bytes) = (resent + 1, 0);
         while bytes < ROUND_BYTES && waiting.peek().is_some() {
-            let (count, len) = attempt.peer.overtake(first, &mut waiting);
+            let (count, len) = attempt.peer.overtake(first, &mut waiting, fill);
             if count == 0 {
                 break;
             }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use str0m::channel::ChannelId;
 
-use super::coalescing;
+use super::coalescing::{self, PACKET_BYTES};
 use crate::event::Channel;
 use crate::limits::{
     RELIABLE_QUEUE_BYTES, RELIABLE_QUEUE_MESSAGES, STREAM_QUEUE_BYTES, STREAM_QUEUE_MESSAGES,
@@ -15,9 +15,6 @@ use crate::status::Traffic;
 
 /// Small reliable messages share frames up to this size: what every peer takes in one piece.
 const RELIABLE_BUNDLE_BYTES: usize = 16 * 1024;
-
-/// Small stream messages share frames that fit one packet: what is lost is lost together.
-const STREAM_BUNDLE_BYTES: usize = 1100;
 
 /// A message that was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,7 +180,8 @@ impl Channels {
             Channel::Reliable => {
                 coalescing::bundle(self.reliable_queue.iter(), max.min(RELIABLE_BUNDLE_BYTES))
             }
-            Channel::Stream => coalescing::bundle(self.stream_queue.iter(), max.min(STREAM_BUNDLE_BYTES)),
+            // A frame fits one packet: what is lost is lost together.
+            Channel::Stream => coalescing::bundle(self.stream_queue.iter(), max.min(PACKET_BYTES)),
         }
     }
 

@@ -20,6 +20,9 @@ const TIMESTAMP: u8 = 0x20;
 const BUNDLE_BYTES: usize = 4;
 pub(super) const BUNDLE: u8 = 0x30;
 
+/// What fits one packet of the SCTP below: of the 1,150 bytes str0m aims at, what DTLS and SCTP leave.
+pub(super) const PACKET_BYTES: usize = 1062;
+
 /// Larger ones gain nothing.
 const LARGEST: usize = 1024;
 

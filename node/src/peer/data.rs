@@ -7,10 +7,8 @@ use bytes::Bytes;
 use log::{debug, trace};
 use str0m::Rtc;
 use str0m::channel::ChannelId;
-use str0m::net::Transmit;
 
 use super::control::{self, Control};
-use super::datagrams::is_dtls;
 use super::liveness::Verdict;
 use super::resending::{self, Resending};
 use super::{Peer, PeerOutput, Progress, SendError, State, coalescing};
@@ -160,13 +158,19 @@ impl Peer {
     }
 
     /// Sends numbered messages again, as many as go into one packet on the unreliable channel; says how many they are, and how many bytes.
+    ///
+    /// Something tiny goes before them. When SCTP's timer has expired, its window is one packet: nothing else may fit behind what is
+    /// in flight, and as long as that is one packet alone its acknowledgement is delayed by 200 ms. `fill`: that may be so, and the
+    /// frame shall fill its packet, or SCTP puts the tiny one into the same.
     pub(crate) fn overtake<'a>(
         &mut self,
         first: u64,
         messages: &mut Peekable<impl Iterator<Item = &'a Bytes>>,
+        fill: bool,
     ) -> (u64, usize) {
-        let Some((frame, count)) = resending::resent(first, messages) else { return (0, 0) };
+        let Some((frame, count)) = resending::resent(first, messages, fill) else { return (0, 0) };
         let len = frame.len();
+        self.push_stream(Some(control::tail_probe()));
         self.push_stream(Some(frame));
         (count.into(), len)
     }
@@ -186,17 +190,9 @@ impl Peer {
         self.push_stream(resending::progress(progress));
     }
 
-    /// Until then every packet of the channels is sent twice. DTLS takes the second for a repetition and drops it (RFC 6347 §4.1.2.6).
+    /// Until then every packet of the channels is sent twice.
     pub(crate) fn send_twice(&mut self, until: Instant) {
-        self.twice_until = Some(until);
-    }
-
-    pub(super) fn double(&mut self, now: Instant, transmit: &Transmit) {
-        if self.twice_until.is_some_and(|until| until > now) && is_dtls(&transmit.contents) {
-            let Transmit { proto, source, destination, ref contents } = *transmit;
-            let contents = contents.to_vec().into();
-            self.out.push_back(PeerOutput::Transmit(Transmit { proto, source, destination, contents }));
-        }
+        self.copies.make(until);
     }
 
     fn push_stream(&mut self, frame: Option<Bytes>) {

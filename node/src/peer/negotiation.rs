@@ -13,6 +13,7 @@ use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use super::candidate::{self, Parsed};
 use super::channels::Channels;
+use super::copies::Copies;
 use super::description::{DEFAULT_MID, Description, Origin, SdpFault, SetupRole};
 use super::liveness::Liveness;
 use super::restart::Restarts;
@@ -142,7 +143,7 @@ impl Peer {
             liveness: Liveness::new(now),
             tail: TailProbe::default(),
             written: 0,
-            twice_until: None,
+            copies: Copies::default(),
             confirmation: None,
             described,
             origin,

@@ -7,10 +7,7 @@ use std::iter::Peekable;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::coalescing::{BUNDLE, HEADER_BYTES, MAGIC, MARK};
-
-/// As many messages as fit one packet share a frame: what is lost is lost together.
-const FRAME_BYTES: usize = 1100;
+use super::coalescing::{BUNDLE, HEADER_BYTES, MAGIC, MARK, PACKET_BYTES};
 
 /// The payload's flags: numbered messages, from a first number on;
 const RESENT: u8 = 1;
@@ -57,27 +54,41 @@ fn frame(flags: u8, count: u16, payload: &[u8]) -> Option<Bytes> {
     Some(frame.into())
 }
 
+/// What a frame of numbered messages has in front of them.
+const BEFORE_BYTES: usize = HEADER_BYTES + 4 + 8;
+
+/// Whether there is room for a message behind others, which are as long as this.
+fn has_room(others: usize, message: &Bytes) -> bool {
+    BEFORE_BYTES + others + 2 + message.len() <= PACKET_BYTES
+}
+
 /// Whether a message may be sent past the reliable channel at all.
 pub(super) fn fits(message: &Bytes) -> bool {
-    HEADER_BYTES + 4 + 8 + 2 + message.len() <= FRAME_BYTES
+    has_room(0, message)
 }
 
 /// The first of `messages`, which are numbered from `first` on, in one frame: as many as go into a packet. Takes them, and says how many
-/// they are. `None` if the first is too large.
+/// they are. `None` if the first is too large. `fill`: nothing else shall go into that packet.
 pub(super) fn resent<'a>(
     first: u64,
     messages: &mut Peekable<impl Iterator<Item = &'a Bytes>>,
+    fill: bool,
 ) -> Option<(Bytes, u16)> {
-    let mut payload = first.to_be_bytes().to_vec();
+    let number = first.to_be_bytes();
+    let mut payload = number.to_vec();
     let mut count = 0_u16;
-    while let Some(message) =
-        messages.next_if(|message| HEADER_BYTES + 4 + payload.len() + 2 + message.len() <= FRAME_BYTES)
-    {
+    while let Some(message) = messages.next_if(|message| has_room(payload.len() - number.len(), message)) {
         payload.put_u16(u16::try_from(message.len()).ok()?);
         payload.extend(message);
         count += 1;
     }
-    (count > 0).then(|| frame(RESENT, count, &payload)).flatten().map(|frame| (frame, count))
+    if count == 0 {
+        return None;
+    }
+    if fill {
+        payload.resize(PACKET_BYTES - HEADER_BYTES - 4, 0);
+    }
+    frame(RESENT, count, &payload).map(|frame| (frame, count))
 }
 
 /// Asks how far the other node is.
@@ -112,6 +123,9 @@ pub(super) fn read(frame: &Bytes) -> Option<Resending> {
                 let end = 2 + usize::from(u16::from_be_bytes(*rest.first_chunk()?));
                 messages.push((end <= rest.len()).then(|| rest.split_to(end).slice(2..))?);
             }
+            if rest.iter().all(|filling| *filling == 0) {
+                rest.clear();
+            }
             Resending::Resent { first, messages }
         }
         _ => return None,
@@ -121,6 +135,9 @@ pub(super) fn read(frame: &Bytes) -> Option<Resending> {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
     use crate::peer::coalescing;
 
@@ -133,8 +150,8 @@ mod tests {
         let all = messages();
         let (mut waiting, mut first, mut frames) = (all.iter().peekable(), 1, 0);
         while waiting.peek().is_some() {
-            let (frame, count) = resent(first, &mut waiting).expect("each fits a packet");
-            assert!(frame.len() <= FRAME_BYTES && count > 0, "{} bytes, {count} messages", frame.len());
+            let (frame, count) = resent(first, &mut waiting, false).expect("each fits a packet");
+            assert!(frame.len() <= PACKET_BYTES && count > 0, "{} bytes, {count} messages", frame.len());
             let at = first as usize - 1;
             let messages = all[at..at + usize::from(count)].to_vec();
             assert_eq!(read(&frame), Some(Resending::Resent { first, messages }));
@@ -146,11 +163,19 @@ mod tests {
 
     #[test]
     fn what_fits_no_packet_is_left_and_what_is_behind_it() {
-        let messages = [b"x".to_vec(), vec![1; FRAME_BYTES], b"y".to_vec()].map(Bytes::from);
+        let messages = [b"x".to_vec(), vec![1; PACKET_BYTES], b"y".to_vec()].map(Bytes::from);
         let mut waiting = messages.iter().peekable();
-        assert_eq!(resent(1, &mut waiting).map(|(_, count)| count), Some(1));
-        assert_eq!(resent(2, &mut waiting), None);
+        assert_eq!(resent(1, &mut waiting, false).map(|(_, count)| count), Some(1));
+        assert_eq!(resent(2, &mut waiting, false), None);
         assert_eq!(waiting.count(), 2);
+    }
+
+    #[test]
+    fn a_frame_may_be_filled_up_to_a_packet() {
+        let messages = messages()[1..4].to_vec();
+        let (frame, count) = resent(1, &mut messages.iter().peekable(), true).expect("three fit");
+        assert_eq!((frame.len(), count), (PACKET_BYTES, 3));
+        assert_eq!(read(&frame), Some(Resending::Resent { first: 1, messages }));
     }
 
     #[test]
@@ -162,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_goes_on_is_none_of_them() {
-        let whole = resent(7, &mut messages().iter().skip(3).take(4).peekable()).expect("four fit").0;
+        let whole = resent(7, &mut messages().iter().skip(3).take(4).peekable(), false).expect("four fit").0;
         for end in 0..whole.len() {
             assert_eq!(read(&whole.slice(..end)), None, "{end} bytes");
         }
@@ -170,5 +195,31 @@ mod tests {
         assert_eq!(read(&longer), None);
         let question = question(1).expect("it is short");
         assert_eq!(read(&Bytes::from([&question[..], b"x"].concat())), None);
+    }
+
+    #[test]
+    fn whatever_comes_is_read_or_refused_and_nothing_is_read_that_was_not_sent() {
+        let mut rng = StdRng::from_seed([3; 32]);
+        let whole = resent(7, &mut messages().iter().skip(3).take(9).peekable(), true).expect("nine fit").0;
+        let (mut read_all, mut refused) = (0, 0);
+        for _ in 0..100_000 {
+            let mut frame = whole.to_vec();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(HEADER_BYTES + 1..frame.len());
+                frame[at] = rng.random();
+            }
+            frame.truncate(rng.random_range(0..2 * frame.len()));
+            let frame = Bytes::from(frame);
+            match read(&frame) {
+                Some(Resending::Resent { messages, .. }) => {
+                    read_all += 1;
+                    let bytes: usize = messages.iter().map(|message| 2 + message.len()).sum();
+                    assert!(BEFORE_BYTES + bytes <= frame.len(), "{frame:?}");
+                }
+                Some(_) => panic!("another flag, and the right length: {frame:?}"),
+                None => refused += 1,
+            }
+        }
+        assert!(read_all > 1000 && refused > 1000, "{read_all} read, {refused} refused");
     }
 }

@@ -16,6 +16,7 @@ use crate::clock_for_tests::start;
 
 mod gathered;
 mod names;
+mod packets;
 mod restarts;
 
 const STEP: Duration = Duration::from_millis(1);

@@ -76,9 +76,23 @@ impl World {
         if let Some(to) = to
             && self.at(from).address.ip() == source.ip() // a socket that is gone sends nothing
             && !self.cut.contains(&(from.min(to), from.max(to)))
-            && let Some(delay) = self.network.datagram(&mut self.rng)
+            && let Some(delay) = self.delay(from, destination)
         {
             self.arrive(delay, Arrival::Datagram { to, source, destination, bytes });
+        }
+    }
+
+    /// When a datagram arrives, or `None` if it does not.
+    fn delay(&mut self, from: usize, destination: SocketAddr) -> Option<Duration> {
+        let burst = (self.now, destination);
+        let bursts = self.network.bursts;
+        match self.at(from).burst {
+            Some((before, delay)) if bursts && before == burst => delay,
+            _ => {
+                let delay = self.network.datagram(&mut self.rng);
+                self.at(from).burst = Some((burst, delay));
+                delay
+            }
         }
     }
 

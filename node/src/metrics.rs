@@ -200,6 +200,8 @@ impl Metrics {
         page.histogram("clasp_node_rtt_seconds", help, &self.round_trips);
         let checks = [("answered", self.counters.checks_answered), ("lost", self.counters.checks_lost)];
         page.counters("clasp_node_path_checks", "Such checks, by outcome.", "outcome", checks);
+        let help = "Times losses held up a reliable channel.";
+        page.counter("clasp_node_reliable_held_up", help, self.counters.held_up);
         let help = "Messages received, by channel.";
         page.counters("clasp_node_received_messages", help, "channel", self.received.messages());
         let help = "Bytes of messages received, by channel.";
@@ -243,6 +245,7 @@ impl Metrics {
             messages_relayed: _, // nothing that was refused
             checks_answered: _,
             checks_lost: _,
+            held_up: _,
         } = self.counters;
         let ShareCounters { sent: _, received: _, dropped, too_large, refused, outranked } = self.shares;
         let refusals = [

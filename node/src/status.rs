@@ -52,6 +52,8 @@ pub struct LinkStatus {
     pub drops: Drops,
     /// How often it went on without its path: while another one was looked for, or through the router.
     pub restarts: u32,
+    /// How often losses held up its reliable channel, so that messages were sent past it.
+    pub held_up: u32,
     /// Datagrams that came from the peer, of any kind.
     pub received_datagrams: u64,
 }

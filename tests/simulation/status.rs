@@ -89,6 +89,26 @@ fn loss_on_the_path_shows_as_lost_checks_and_a_move_as_a_restart() {
 }
 
 #[test]
+fn a_reliable_channel_that_losses_hold_up_is_counted_and_none_that_is_only_slow() {
+    for (loss, latency, count) in [(0.0, 400, 200), (0.03, 1, 2000)] {
+        let mut world = World::seeded(5);
+        let (a, b, number, _) = linked(&mut world);
+        world.set_network(Network { latency: Duration::from_millis(latency), loss, ..Network::default() });
+        for n in 0..count {
+            let message = Bytes::from(u32::to_be_bytes(n).repeat(25));
+            world.with_node(a, |node, now| node.send(now, number, Channel::Reliable, message)).expect("open");
+            world.run_for(Duration::from_millis(if n % 10 == 9 { 10 } else { 0 }));
+        }
+        let held_up = link(&mut world, a).held_up;
+        assert_eq!(held_up > 0, loss > 0.0, "{held_up} times");
+        assert_eq!(link(&mut world, b).held_up, 0, "it has sent nothing");
+        world.with_node(a, |node, now| node.disconnect(now, number, "done"));
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(world.with_node(a, |node, _| node.counters().held_up), u64::from(held_up));
+    }
+}
+
+#[test]
 fn why_a_peer_is_not_connected_is_remembered_until_it_is() {
     let mut world = World::seeded(1);
     let config = |name: &str| NodeConfig {

@@ -16,6 +16,8 @@ pub(super) struct Record {
     state: LinkState,
     since: Instant,
     restarts: u32,
+    /// How often the reliable channel was held up.
+    pub(super) held_up: u32,
     pub(super) candidates_skipped: u32,
     pub(super) relayed: Relayed,
     /// Of the connections that are no more.
@@ -31,6 +33,7 @@ impl Record {
             state: LinkState::Offering,
             since: now,
             restarts: 0,
+            held_up: 0,
             candidates_skipped: 0,
             relayed: Relayed::default(),
             past: Tally::default(),
@@ -62,7 +65,7 @@ impl Link {
     pub(crate) fn status(&mut self, now: Instant) -> LinkStatus {
         let state = self.state();
         self.record.note_state(now, state);
-        let Record { since, restarts, candidates_skipped, relayed, ref past, .. } = self.record;
+        let Record { since, restarts, held_up, candidates_skipped, relayed, ref past, .. } = self.record;
         let (mut reliable, mut stream) = (ChannelStatus::default(), ChannelStatus::default());
         let (mut path, mut checks, mut unacknowledged_bytes, mut edge) = (None, Default::default(), 0, false);
         let mut tally = Tally::default();
@@ -106,6 +109,7 @@ impl Link {
                 candidates: candidates_skipped,
             },
             restarts,
+            held_up,
             received_datagrams: tally.received_datagrams,
         }
     }
@@ -165,6 +169,11 @@ impl Link {
         let (answered, lost) = self.record.past.checked();
         let (more_answered, more_lost) = self.peer().map_or((0, 0), |peer| peer.tally().checked());
         (answered + more_answered, lost + more_lost)
+    }
+
+    /// How often losses have held up its reliable channel.
+    pub(crate) fn held_up(&self) -> u32 {
+        self.record.held_up
     }
 
     /// A message goes through the router.

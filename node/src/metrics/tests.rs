@@ -124,6 +124,7 @@ fn how_the_node_is_now_is_taken_from_the_node() {
         "clasp_node_peers{kind=\"edge\"} 0",
         "clasp_node_rtt_seconds_count 0",
         "clasp_node_path_checks_total{outcome=\"lost\"} 0",
+        "clasp_node_reliable_held_up_total 0",
         "clasp_node_routers_ready 0",
         "clasp_node_refusals_total{reason=\"stray_datagrams\"} 1",
         "clasp_node_refusals_total{reason=\"events_dropped\"} 5",

@@ -41,6 +41,8 @@ pub struct Counters {
     pub checks_answered: u64,
     /// Such checks that were not answered within 3 s.
     pub checks_lost: u64,
+    /// Times that losses held up a reliable channel, over all links there ever were.
+    pub held_up: u64,
 }
 
 impl Node {
@@ -52,6 +54,8 @@ impl Node {
             checks_answered: self.counters.checks_answered
                 + checks().map(|(answered, _)| answered).sum::<u64>(),
             checks_lost: self.counters.checks_lost + checks().map(|(_, lost)| lost).sum::<u64>(),
+            held_up: self.counters.held_up
+                + self.links.values().map(|link| u64::from(link.held_up())).sum::<u64>(),
             early_candidates_dropped: self.early.dropped,
             peers_forgotten: self.roster.forgotten,
             pending_signals_dropped: self.routers.iter().map(|r| r.session.pending_dropped()).sum(),

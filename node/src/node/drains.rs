@@ -86,6 +86,7 @@ impl Node {
                 let (answered, lost) = link.checks();
                 self.counters.checks_answered += answered;
                 self.counters.checks_lost += lost;
+                self.counters.held_up += u64::from(link.held_up());
                 self.links.remove(&id);
                 self.forget_names();
                 debug!(link:% = id; "link dropped");

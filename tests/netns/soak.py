@@ -21,11 +21,14 @@ MAY_WAIT_KIB = 2 * (512 + 512 + 128)
 LOSS = "table ip lossy { chain through { type filter hook forward priority 0; meta l4proto udp numgen random mod 100 < 1 drop; }; }"
 
 
-def shares_soak(_network):
+def shares_soak(network):
     """Nothing is lost, doubled or out of order; memory grows by no more than what may wait. MINUTES says how long."""
     options = ["--share", "/sensors/**", "--rate", "0"]
     kitchen, garden = Device("a", "kitchen", PORT, options), Device("b", "garden", PORT, options)
     pair(kitchen, garden, "kitchen", lambda: until("the other device knows", lambda: shows("b", "kitchen"), 5))
+    for host in "ab":
+        # Datagrams that are sent together would come to the hub as one, and be lost together.
+        network.on(host, "ip link set eth0 gso_max_segs 1")
     subprocess.run(["ip", "netns", "exec", f"{PREFIX}hub", "nft", "-f", "-"], input=LOSS, text=True, check=True)
     display = client("b", "sub", "/sensors/load")
     until("the wish has travelled", lambda: any(link["asked"] for link in kitchen.status()["shares"]["links"]), 20)

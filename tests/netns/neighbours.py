@@ -121,6 +121,14 @@ def neighbours(network):
     until("one link", lambda: linked(kitchen, garden), 5)
     ping = garden.ask("ping", "kitchen", "-c", "3", "-i", "0.1")
     assert ping.child.wait(10) == 0, ping.log
+    for device in (kitchen, garden):
+        status = device.answer("status")
+        strangers = {end["peer"] for end in status["ended"]} & {link["peer"] for link in status["links"]}
+        assert not strangers, f"linked, and told of as not connected: {status}"
+    by_link = lambda device: any("[fe80::" in router["url"] and router["state"] == "ready" for router in device.answer("status")["routers"])
+    until("a router at an address of the link", lambda: by_link(kitchen) or by_link(garden), 10)
+    for device in (kitchen, garden):
+        assert device.answer("doctor")["ok"]
     rate = transfer(kitchen, garden, "kitchen")
     assert linked(kitchen, garden), "the link is there for its own sake"
 

@@ -1,5 +1,6 @@
 //! The WebSocket to a router: dial, then carry frames both ways until one side ends it. Each connection is one task.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -50,9 +51,10 @@ pub(super) enum Incoming {
 /// A router's address, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterUrl {
-    url: String,
+    /// A name or an address; that of an IPv6 link may have a zone (RFC 4007 §11).
     host: String,
     port: u16,
+    path: String,
 }
 
 /// Why a text is not a router's address.
@@ -71,7 +73,9 @@ impl std::str::FromStr for RouterUrl {
 
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let fault = |why: &str| UrlError { url: url.to_owned(), why: why.to_owned() };
-        let uri: Uri = url.parse().map_err(|error| fault(&format!("{error}")))?;
+        // No URL has a zone (RFC 3986 §3.2.2), but `discover` shows them, and without there is no way to such an address.
+        let (plain, zone) = without_zone(url);
+        let uri: Uri = plain.parse().map_err(|error| fault(&format!("{error}")))?;
         match uri.scheme_str() {
             Some("ws") => {}
             Some("wss") => return Err(fault("TLS is not supported, put it in front of the router")),
@@ -79,21 +83,35 @@ impl std::str::FromStr for RouterUrl {
             None => return Err(fault("no scheme")),
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| fault("no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned() + &zone;
         let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
         if port == 0 {
             return Err(fault("port 0"));
         }
-        let authority =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { url: format!("ws://{authority}{path}"), host, port })
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { host, port, path })
     }
+}
+
+/// A URL without the zone of its address, and the zone with its percent sign.
+fn without_zone(url: &str) -> (Cow<'_, str>, String) {
+    let split = || {
+        let (before, zone_and_rest) = url.strip_prefix("ws://[")?.split_once('%')?;
+        let (zone, rest) = zone_and_rest.split_once(']')?;
+        let is_zone = !zone.is_empty() && !before.contains(['/', ']']) && !zone.contains(['/', '%', '[']);
+        is_zone.then(|| (format!("ws://[{before}]{rest}").into(), format!("%{zone}")))
+    };
+    split().unwrap_or((url.into(), String::new()))
 }
 
 impl std::fmt::Display for RouterUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.url)
+        let Self { host, port, path } = self;
+        if host.contains(':') {
+            write!(f, "ws://[{host}]:{port}{path}")
+        } else {
+            write!(f, "ws://{host}:{port}{path}")
+        }
     }
 }
 
@@ -117,14 +135,11 @@ impl RouterUrl {
 
 impl From<SocketAddr> for RouterUrl {
     fn from(address: SocketAddr) -> Self {
-        // A scope stays with the address it belongs to.
         let host = match address {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
             _ => address.ip().to_string(),
         };
-        // But means nothing to the router, and no URL has one (RFC 3986 §3.2.2).
-        let url = format!("ws://{}/", SocketAddr::new(address.ip(), address.port()));
-        Self { url, host, port: address.port() }
+        Self { host, port: address.port(), path: "/".to_owned() }
     }
 }
 
@@ -252,8 +267,10 @@ async fn connect(url: &RouterUrl) -> Result<WebSocketStream<TcpStream>, DialErro
     let addresses = url.resolve().await.map_err(name)?;
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(tcp)?;
     stream.set_nodelay(true).map_err(tcp)?;
+    // A zone means nothing to the router.
+    let shown = url.to_string();
     let mut request =
-        url.url.as_str().into_client_request().map_err(|error| not_websocket(error.to_string()))?;
+        without_zone(&shown).0.into_client_request().map_err(|error| not_websocket(error.to_string()))?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("clasp"));
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER_BYTES;
@@ -289,6 +306,9 @@ mod tests {
             ("ws://10.0.0.1", "ws://10.0.0.1:7330/"),
             ("ws://pi.local:8000/clasp", "ws://pi.local:8000/clasp"),
             ("ws://[::1]/x?y", "ws://[::1]:7330/x?y"),
+            ("ws://[fe80::1%eth0]", "ws://[fe80::1%eth0]:7330/"),
+            ("ws://[fe80::1%2]:8000/x?50%25]", "ws://[fe80::1%2]:8000/x?50%25]"),
+            ("ws://[::1]/%5B]", "ws://[::1]:7330/%5B]"),
         ] {
             assert_eq!(text.parse::<RouterUrl>().map(|url| url.to_string()), Ok(want.to_owned()));
         }
@@ -298,6 +318,8 @@ mod tests {
             ("wss://a", "TLS"),
             ("ws://a:0", "port 0"),
             ("ws://", "ws://"),
+            ("ws://[fe80::1%]", "fe80"),
+            ("ws://[fe80::1%a/b]", "fe80"),
             ("", "\"\""),
         ] {
             let error = text.parse::<RouterUrl>().unwrap_err().to_string();

@@ -48,13 +48,12 @@ impl Node {
 
     /// How the last link to each peer that has none now ended, the latest first; at most [`MAX_ENDED_LINKS`].
     pub fn ended_links(&self, now: Instant) -> Vec<EndedLink> {
-        let is_linked = |router: RouterId, peer: &str| {
-            let mut links = self.links.values();
-            links.any(|l| l.router() == router && l.remote() == peer && l.state() != LinkState::Closed)
-        };
+        // Of a router with two addresses we are two sessions, and the other node is one: its router says nothing here.
+        let is_linked =
+            |peer: &str| self.links.values().any(|l| l.remote() == peer && l.state() != LinkState::Closed);
         let ended = self.history.ended.iter().rev();
         ended
-            .filter(|ended| !is_linked(ended.link.router, &ended.link.peer))
+            .filter(|ended| !is_linked(&ended.link.peer))
             .map(|ended| EndedLink { ago: now.saturating_duration_since(ended.at), ..ended.link.clone() })
             .collect()
     }

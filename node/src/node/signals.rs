@@ -240,7 +240,9 @@ impl Node {
         } else {
             self.counters.refused_in_silence += 1;
         }
-        if self.bursts.refused.begins(self.now) {
+        if reason == NO_SUCH_LINK {
+            debug!(from = from.as_str(); "a link that has ended here is not known there yet"); // nobody's fault
+        } else if self.bursts.refused.begins(self.now) {
             warn!(from = from.as_str(), why = reason; "refusing offers");
         }
         self.remember_refusal(router, &from, reason);

@@ -83,6 +83,9 @@ impl std::str::FromStr for RouterUrl {
             None => return Err(fault("no scheme")),
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| fault("no host"))?;
+        if host.contains('%') {
+            return Err(fault("no such zone"));
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned() + &zone;
         let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
         if port == 0 {
@@ -307,8 +310,8 @@ mod tests {
             ("ws://pi.local:8000/clasp", "ws://pi.local:8000/clasp"),
             ("ws://[::1]/x?y", "ws://[::1]:7330/x?y"),
             ("ws://[fe80::1%eth0]", "ws://[fe80::1%eth0]:7330/"),
-            ("ws://[fe80::1%2]:8000/x?50%25]", "ws://[fe80::1%2]:8000/x?50%25]"),
-            ("ws://[::1]/%5B]", "ws://[::1]:7330/%5B]"),
+            ("ws://[fe80::1%2]:8000/x?50%25", "ws://[fe80::1%2]:8000/x?50%25"),
+            ("ws://[::1]/%5B", "ws://[::1]:7330/%5B"),
         ] {
             assert_eq!(text.parse::<RouterUrl>().map(|url| url.to_string()), Ok(want.to_owned()));
         }
@@ -318,7 +321,7 @@ mod tests {
             ("wss://a", "TLS"),
             ("ws://a:0", "port 0"),
             ("ws://", "ws://"),
-            ("ws://[fe80::1%]", "fe80"),
+            ("ws://[fe80::1%]", "no such zone"),
             ("ws://[fe80::1%a/b]", "fe80"),
             ("", "\"\""),
         ] {

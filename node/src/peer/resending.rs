@@ -202,7 +202,7 @@ mod tests {
         let mut rng = StdRng::from_seed([3; 32]);
         let whole = resent(7, &mut messages().iter().skip(3).take(9).peekable(), true).expect("nine fit").0;
         let (mut read_all, mut refused) = (0, 0);
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             let mut frame = whole.to_vec();
             for _ in 0..rng.random_range(1..4) {
                 let at = rng.random_range(HEADER_BYTES + 1..frame.len());
@@ -220,6 +220,6 @@ mod tests {
                 None => refused += 1,
             }
         }
-        assert!(read_all > 1000 && refused > 1000, "{read_all} read, {refused} refused");
+        assert!(read_all > 200 && refused > 200, "{read_all} read, {refused} refused");
     }
 }

@@ -12,6 +12,13 @@ def sh(command):
         raise RuntimeError(f"{command}: {done.stderr.strip()}")
 
 
+def no_room(host):
+    """How many datagrams the UDP sockets of a host have had no room for."""
+    counters = subprocess.check_output(["ip", "netns", "exec", PREFIX + host, "grep", "^Udp:", "/proc/net/snmp"], text=True).splitlines()
+    names, figures = (line.split() for line in counters)
+    return int(figures[names.index("RcvbufErrors")])
+
+
 class Hosts:
     """Namespaces that are there while they are used."""
 

@@ -1,4 +1,4 @@
-//! Every bound of the node, with its reason. The README's table is checked against this file by a test.
+//! Every bound of the node, with its reason. The table of `docs/limits.md` is checked against this file by a test.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Scenarios in virtual time: real cores over a simulated, seeded network. Every assertion prints its seed.
 
 mod crossing_calls;
+mod documentation;
 mod establishing;
 mod failing;
 mod fairness;
@@ -9,7 +10,6 @@ mod lone_messages;
 mod lottery;
 mod names;
 mod pairing;
-mod readme;
 mod relaying;
 mod reunion;
 mod router_trouble;

@@ -24,8 +24,8 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn pairs_are_written_as_the_readme_shows_them() {
-    const README: &str = include_str!("../../../../../README.md");
+fn pairs_are_written_as_the_documentation_shows_them() {
+    const DEVICES: &str = include_str!("../../../../../docs/devices.md");
     let file = pairs();
     assert_eq!((&file["version"], file["pairs"].as_array().unwrap().len()), (&json!(1), 2));
     let records = file["pairs"].as_array().unwrap();
@@ -34,10 +34,10 @@ fn pairs_are_written_as_the_readme_shows_them() {
     assert_eq!(record["public_key"], "01".repeat(32));
     assert_eq!(record["last_addresses"], json!(["ws://10.0.0.1:7330/", "ws://10.0.0.2:7330/"]));
     for field in record.as_object().unwrap().keys() {
-        assert!(README.contains(&format!("\n      \"{field}\": ")), "the README lacks {field}");
+        assert!(DEVICES.contains(&format!("\n      \"{field}\": ")), "devices.md lacks {field}");
     }
     let shown = DeviceId::of(&[7; 32]).to_string();
-    assert!(README.contains(&format!("\"id\": \"{shown}\"")), "the id that belongs to the README's key");
+    assert!(DEVICES.contains(&format!("\"id\": \"{shown}\"")), "the id that belongs to its key");
 }
 
 #[test]

@@ -1,12 +1,16 @@
-//! What the README states is checked against the code.
+//! What the documentation states is checked against the code, and that its links lead somewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clasp_node::limits as node;
 use router_lite::limits as router;
 
 const README: &str = include_str!("../../README.md");
+const LIMITS: &str = include_str!("../../docs/limits.md");
 
 #[test]
-fn the_readme_states_the_limits_that_are_in_force() {
+fn the_documentation_states_the_limits_that_are_in_force() {
     let rows = [
         ("frame", format!("{} bytes", clasp_wire::limits::MAX_FRAME_BYTES)),
         ("nesting of a value", clasp_wire::limits::MAX_DEPTH.to_string()),
@@ -186,7 +190,7 @@ fn the_readme_states_the_limits_that_are_in_force() {
     ];
     for (what, limit) in rows {
         let row = format!("| {what} | {limit} |");
-        assert!(README.contains(&row), "the README lacks {row}");
+        assert!(LIMITS.contains(&row), "docs/limits.md lacks {row}");
     }
 }
 
@@ -194,4 +198,41 @@ fn the_readme_states_the_limits_that_are_in_force() {
 fn the_readme_names_the_rust_version_that_the_manifest_asks_for() {
     let version = env!("CARGO_PKG_RUST_VERSION");
     assert!(README.contains(&format!("Rust {version} or newer")), "the manifest says {version}");
+}
+
+/// The anchors of a page: its headings, as GitHub makes them.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    page.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+    })
+}
+
+/// The links of a page, without those to other sites.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://"))
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let in_folder =
+        |folder: &str| fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["", "docs", "examples", "cross", "tests/interop", "tests/bench"];
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    let mut count = 0;
+    for path in folders.into_iter().flat_map(in_folder).filter(is_page) {
+        let page = fs::read_to_string(&path).unwrap();
+        for link in links(&page) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            let found =
+                anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).any(|a| a == anchor);
+            assert!(found, "{}: no heading for {link}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count} links");
 }

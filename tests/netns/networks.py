@@ -37,6 +37,9 @@ class Hosts:
             subprocess.run(f"ip netns pids {PREFIX}{host} | xargs -r kill -9", shell=True, capture_output=True)
             subprocess.run(f"ip netns del {PREFIX}{host}", shell=True, capture_output=True)
 
+    def on(self, host, command):
+        sh(f"ip netns exec {PREFIX}{host} {command}")
+
     def bridge(self, host, address):
         """A bridge called wire, on which the host itself has an address."""
         sh(f"ip -n {PREFIX}{host} link add wire type bridge")
@@ -58,9 +61,6 @@ class Network(Hosts):
             sh(f"ip -n {PREFIX}hub link set to-{host} up")
             sh(f"ip -n {PREFIX}{host} link set eth0 up")
             self.join(host, net)
-
-    def on(self, host, command):
-        sh(f"ip netns exec {PREFIX}{host} {command}")
 
     def join(self, host, net):
         sh(f"ip -n {PREFIX}hub addr add 10.77.{net}.1/24 dev to-{host}")

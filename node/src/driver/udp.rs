@@ -45,11 +45,16 @@ struct Socket {
     offload: UdpSocketState,
 }
 
+/// IPv6 addresses cannot be used before the kernel has checked that nobody else has them, as at boot; it tells when it has.
+fn not_now(place: Place, error: &io::Error) {
+    debug!(address:% = place.ip, error:% = error; "address not usable now");
+}
+
 impl Sockets {
     /// Binds a socket to each address, on this port, or on any free one if it is 0.
     ///
     /// # Errors
-    /// When not one of them can be bound, or the wanted port is taken.
+    /// When not one of them can be bound, now or later, or the wanted port is taken.
     pub(super) fn bind(places: &[Place], port: u16) -> io::Result<Self> {
         let mut sockets = Vec::with_capacity(places.len());
         let mut failure = None;
@@ -63,6 +68,7 @@ impl Sockets {
                         format!("UDP port {port} of {} is taken", place.ip),
                     ));
                 }
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => not_now(*place, &error),
                 Err(error) => {
                     warn!(address:% = place.ip, error:% = error; "address not usable");
                     failure = Some(error);
@@ -91,8 +97,7 @@ impl Sockets {
                     self.sockets.push(bound);
                     changed = true;
                 }
-                // IPv6 addresses cannot be used before the kernel has checked that nobody else has them; it tells when it has.
-                Err(error) => debug!(address:% = place.ip, error:% = error; "address not usable now"),
+                Err(error) => not_now(*place, &error),
             }
         }
         changed

@@ -14,7 +14,7 @@ use crate::wake::Wake;
 /// Later than the packet itself by this much: what is sent together is often lost together, with one frame of a wireless network.
 const SECOND_AFTER: Duration = Duration::from_millis(5);
 
-/// And later than the second: with one packet lost in a hundred, two of two are lost often enough to be met within half an hour.
+/// And later than the second: where one packet in ten is lost, two of two are lost often enough to be noticed.
 const THIRD_AFTER: Duration = Duration::from_millis(15);
 
 /// Copies of no more than this wait, seconds and thirds each; of a packet behind them none is made. Whoever sends so much at once gets

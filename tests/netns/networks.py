@@ -101,7 +101,7 @@ class Nats(Hosts):
             sh(f"ip -n {PREFIX}{host} addr add {private}.2/24 dev eth0")
             sh(f"ip -n {PREFIX}{host} link set eth0 up")
             sh(f"ip -n {PREFIX}{host} route add default via {private}.1")
-            sh(f"ip netns exec {nat} sysctl -qw net.ipv4.ip_forward=1")
+            self.on(f"nat-{host}", "sysctl -qw net.ipv4.ip_forward=1")
 
     def translate(self, of_x, of_y, forwarded=None, never="ct state invalid"):
         """Sets both NATs up anew. As every router for homes does, they drop what nobody inside has asked for, but for what is sent to

@@ -37,8 +37,8 @@ const ROUND_BYTES: usize = 8 * 1024;
 /// A channel that is held up for so long: SCTP's timer may have expired.
 const LONG: Duration = Duration::from_millis(500);
 
-/// For this long after each round both sides send every packet three times. Longer than the first second of SCTP's timer.
-const THRICE: Duration = Duration::from_millis(1500);
+/// For this long after each round both sides repeat every packet. Longer than the first second of SCTP's timer.
+const REPEATING: Duration = Duration::from_millis(1500);
 
 /// Something given to the channel has not come out of it as far as we know.
 #[derive(Debug, Clone, Copy)]
@@ -166,7 +166,7 @@ impl Link {
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.peer.state() == LinkState::Open)
         {
             if held_up {
-                attempt.peer.send_thrice(now + THRICE);
+                attempt.peer.repeat_packets(now + REPEATING);
             }
             attempt.peer.ask_progress(question);
         }
@@ -227,7 +227,7 @@ impl Link {
             }
         }
         if let Some(attempt) = &mut self.attempt {
-            attempt.peer.send_thrice(now + THRICE);
+            attempt.peer.repeat_packets(now + REPEATING);
         }
         self.confirm_if_due(now);
     }

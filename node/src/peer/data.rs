@@ -190,8 +190,8 @@ impl Peer {
         self.push_stream(resending::progress(progress));
     }
 
-    /// Until then every packet of the channels is sent three times.
-    pub(crate) fn send_thrice(&mut self, until: Instant) {
+    /// Until then every packet of the channels is sent again a little later, as `copies` says.
+    pub(crate) fn repeat_packets(&mut self, until: Instant) {
         self.copies.make(until);
     }
 

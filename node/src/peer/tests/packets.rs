@@ -31,7 +31,7 @@ fn what_is_said_to_fit_a_packet_does_and_no_byte_more() {
 #[test]
 fn a_packet_that_is_sent_three_times_arrives_once_even_if_two_are_lost() {
     let mut table = quiet();
-    table.offerer.peer.send_thrice(table.now + Duration::from_secs(1));
+    table.offerer.peer.repeat_packets(table.now + Duration::from_secs(1));
     for (losing_for, arrived) in [(0, 1), (4, 2), (10, 3), (25, 3)] {
         table.offerer.peer.send(Channel::Stream, Bytes::from_static(b"message")).unwrap();
         table.passes = |_, _| false;
